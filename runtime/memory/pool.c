@@ -1,0 +1,126 @@
+#include "memory/pool.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POOL_PASSES_THROUGH 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_PASSES_THROUGH 1
+#endif
+#endif
+#ifndef POOL_PASSES_THROUGH
+#define POOL_PASSES_THROUGH 0
+#endif
+
+#define SMALL_CLASSES (PN_POOL_SMALL_BYTES / 16)
+#define BATCH_BYTES   32768
+#define BATCH_MAX     128
+#define BATCH_MIN     4
+
+static inline bool is_large(size_t size) { return POOL_PASSES_THROUGH || size > PN_POOL_LARGE_BYTES; }
+
+static inline unsigned class_of(size_t size) {
+    if (PN_LIKELY(size <= PN_POOL_SMALL_BYTES)) return (unsigned)((size - 1) >> 4);
+    unsigned top = 63u - (unsigned)__builtin_clzl(size - 1); /* 512 < size: top is 9 to 14 */
+    unsigned quarter = (unsigned)((size - 1) >> (top - 2)) & 3;
+    return SMALL_CLASSES + (top - 9) * 4 + quarter;
+}
+
+static inline size_t class_bytes(unsigned c) {
+    if (PN_LIKELY(c < SMALL_CLASSES)) return ((size_t)c + 1) << 4;
+    unsigned top = (c - SMALL_CLASSES) / 4 + 9, quarter = (c - SMALL_CLASSES) % 4;
+    return ((size_t)1 << top) + ((size_t)(quarter + 1) << (top - 2));
+}
+
+_Static_assert(PN_POOL_CLASSES == SMALL_CLASSES + 6 * 4, "512 to 32768 is six doublings");
+
+static inline void *next_of(void *block) { return *(void **)block; }
+
+static inline void set_next(void *block, void *next) { *(void **)block = next; }
+
+void pn_pool_init(pn_pool *pool, pn_heap *heap) {
+    *pool = (pn_pool){.heap = heap};
+    for (unsigned c = 0; c < PN_POOL_CLASSES; c++) {
+        size_t n = BATCH_BYTES / class_bytes(c);
+        pool->classes[c].batch = (uint32_t)(n > BATCH_MAX ? BATCH_MAX : n < BATCH_MIN ? BATCH_MIN : n);
+    }
+}
+
+void pn_pool_close(pn_pool *pool) { *pool = (pn_pool){.heap = pool->heap}; }
+
+/* A block off the current chunk, or of a new one. What is left of a chunk is small beside it. */
+static void *carve(pn_pool *pool, size_t bytes) {
+    if ((size_t)(pool->end - pool->at) < bytes) {
+        char *chunk = pn_heap__chunk(pool->heap);
+        if (chunk == NULL) return NULL;
+        pool->at = chunk;
+        pool->end = chunk + PN_HEAP_CHUNK_BYTES;
+    }
+    void *block = pool->at;
+    pool->at += bytes;
+    return block;
+}
+
+static __attribute__((noinline)) void *refill(pn_pool *pool, unsigned c) {
+    pn_pool_class *class = &pool->classes[c];
+    void *batch = class->spare;
+    class->spare = NULL;
+    if (batch == NULL) batch = pn_heap__unshelve(pool->heap, c);
+    if (batch == NULL) return carve(pool, class_bytes(c));
+    class->free = next_of(batch);
+    class->free_count = class->batch - 1;
+    return batch;
+}
+
+/* The list has a whole batch: it becomes the spare, and the former spare goes to the depot. */
+static __attribute__((noinline)) void spill(pn_pool *pool, unsigned c) {
+    pn_pool_class *class = &pool->classes[c];
+    if (class->spare != NULL) pn_heap__shelve(pool->heap, c, class->spare);
+    class->spare = class->free;
+    class->free = NULL;
+    class->free_count = 0;
+}
+
+void *pn_pool_get(pn_pool *pool, size_t size) {
+    if (PN_UNLIKELY(is_large(size))) return pn_heap__large(pool->heap, NULL, 0, size);
+    unsigned c = class_of(size);
+    pn_pool_class *class = &pool->classes[c];
+    void *block = class->free;
+    if (PN_UNLIKELY(block == NULL)) return refill(pool, c);
+    class->free = next_of(block);
+    class->free_count--;
+    return block;
+}
+
+void pn_pool_put(pn_pool *pool, void *block, size_t size) {
+    if (PN_UNLIKELY(is_large(size))) {
+        pn_heap__large(pool->heap, block, size, 0);
+        return;
+    }
+    unsigned c = class_of(size);
+    pn_pool_class *class = &pool->classes[c];
+    set_next(block, class->free);
+    class->free = block;
+    if (PN_UNLIKELY(++class->free_count == class->batch)) spill(pool, c);
+}
+
+void *pn_pool_resize(pn_pool *pool, void *block, size_t old_size, size_t new_size) {
+    if (is_large(old_size) && is_large(new_size)) {
+        return pn_heap__large(pool->heap, block, old_size, new_size);
+    }
+    if (!is_large(old_size) && !is_large(new_size) && class_of(old_size) == class_of(new_size)) {
+        return block;
+    }
+    void *moved = pn_pool_get(pool, new_size);
+    if (moved == NULL) return new_size < old_size ? block : NULL;
+    memcpy(moved, block, old_size < new_size ? old_size : new_size);
+    pn_pool_put(pool, block, old_size);
+    return moved;
+}
+
+size_t pn_pool_block_bytes(size_t size) {
+    return is_large(size) ? size : class_bytes(class_of(size));
+}
