@@ -1,0 +1,177 @@
+#include "core/runtime.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void default_on_stuck(void *context, const char *description) {
+    (void)context;
+    fprintf(stderr, "perilune: stuck past the limit in %s\n", description);
+    abort();
+}
+
+static void default_on_signal(void *context, int signal) { (void)context, (void)signal; }
+
+static void complete_options(pn_runtime_options *o) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (o->workers == 0) o->workers = cores > 0 ? (unsigned)cores : 1;
+    if (o->workers > PN_WORKERS_MAX) o->workers = PN_WORKERS_MAX;
+    if (o->is_virtual) o->workers = 1;
+    if (o->slice_ms == 0) o->slice_ms = PN_SLICE_MS_DEFAULT;
+    if (o->stuck_ms == 0) o->stuck_ms = PN_STUCK_MS_DEFAULT;
+    if (o->on_stuck == NULL) o->on_stuck = default_on_stuck;
+    if (o->on_signal == NULL) o->on_signal = default_on_signal;
+}
+
+static void close_workers(pn_runtime *runtime, unsigned count) {
+    for (unsigned i = 0; i < count; i++) pn_worker__close(&runtime->workers[i]);
+}
+
+static size_t workers_bytes(const pn_runtime *runtime) {
+    return runtime->worker_count * sizeof(pn_worker) + _Alignof(pn_worker);
+}
+
+static int open_workers(pn_runtime *runtime) {
+    runtime->workers_block = pn_mem_try(&runtime->shared, workers_bytes(runtime));
+    if (runtime->workers_block == NULL) return PN_ENOMEM;
+    uintptr_t at = (uintptr_t)runtime->workers_block + _Alignof(pn_worker) - 1;
+    runtime->workers = (pn_worker *)(at & ~(uintptr_t)(_Alignof(pn_worker) - 1));
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        int err = pn_worker__init(&runtime->workers[i], runtime, i);
+        if (err == 0) continue;
+        close_workers(runtime, i);
+        pn_mem_free(&runtime->shared, runtime->workers_block, workers_bytes(runtime));
+        return err;
+    }
+    return 0;
+}
+
+int pn_runtime_create(pn_runtime **out, const pn_runtime_options *options) {
+    pn_runtime *runtime = calloc(1, sizeof *runtime);
+    if (runtime == NULL) return PN_ENOMEM;
+    runtime->options = *options;
+    complete_options(&runtime->options);
+    runtime->worker_count = runtime->options.workers;
+    runtime->log = options->log != NULL ? *options->log : (pn_log){.fd = -1};
+    pn_clock_init(&runtime->clock, options->is_virtual);
+    runtime->log.clock = &runtime->clock;
+    runtime->heap = pn_heap_create(runtime->options.is_seeded);
+    int err = runtime->heap == NULL ? PN_ENOMEM : 0;
+    if (err != 0) goto no_heap;
+    pn_ledger_init_shared(&runtime->shared, "runtime", runtime->heap);
+    err = pn_slots_init(&runtime->slots, &runtime->shared);
+    if (err != 0) goto no_slots;
+    pn_names_init(&runtime->names, &runtime->shared);
+    pn_assert(pthread_mutex_init(&runtime->lock, NULL) == 0);
+    err = open_workers(runtime);
+    if (err != 0) goto no_workers;
+    *out = runtime;
+    return 0;
+
+no_workers:
+    pthread_mutex_destroy(&runtime->lock);
+    pn_names_close(&runtime->names);
+    pn_slots_close(&runtime->slots);
+no_slots:
+    pn_heap_destroy(runtime->heap);
+no_heap:
+    free(runtime);
+    return err;
+}
+
+/* Lets the workers that run already go home. */
+static void join_workers(pn_runtime *runtime, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        atomic_store(&runtime->workers[i].is_stopping, true);
+        uv_async_send(&runtime->workers[i].wake);
+    }
+    for (unsigned i = 0; i < count; i++) pthread_join(runtime->workers[i].thread, NULL);
+}
+
+int pn_runtime_start(pn_runtime *runtime) {
+    int err = pn_watchdog_start(&runtime->watchdog, runtime);
+    for (unsigned i = 0; err == 0 && i < runtime->worker_count; i++) {
+        err = pn_worker__start(&runtime->workers[i]);
+        if (err != 0) join_workers(runtime, i);
+    }
+    if (err != 0) {
+        pn_watchdog_stop(&runtime->watchdog);
+        return err;
+    }
+    runtime->is_started = true;
+    return 0;
+}
+
+void pn_runtime_stop(pn_runtime *runtime) {
+    if (!runtime->is_started) return;
+    join_workers(runtime, runtime->worker_count);
+    pn_watchdog_stop(&runtime->watchdog);
+    runtime->is_started = false;
+}
+
+void pn_runtime__all_ended(pn_runtime *runtime) {
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (atomic_load(&runtime->workers[i].is_stopping)) uv_async_send(&runtime->workers[i].wake);
+    }
+}
+
+/* Messages travel, so only their sum over the workers says whether all were freed. */
+static int64_t messages_live(const pn_runtime *runtime) {
+    int64_t sum = 0;
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        sum += pn_ledger_live(&runtime->workers[i].messages);
+    }
+    return sum;
+}
+
+static void drain_all(pn_runtime *runtime) {
+    bool more = true;
+    while (more) { /* an answer to a late message is late mail itself */
+        more = false;
+        for (unsigned i = 0; i < runtime->worker_count; i++) {
+            pn_worker *worker = &runtime->workers[i];
+            more = more || atomic_load(&worker->inbox) != NULL || worker->outbox_mask != 0;
+            pn_worker_drain(worker);
+            pn_worker_flush(worker);
+        }
+    }
+}
+
+void pn_runtime_destroy(pn_runtime *runtime) {
+    pn_assert(!runtime->is_started);
+    drain_all(runtime);
+    close_workers(runtime, runtime->worker_count);
+    pn_assert(messages_live(runtime) == 0);
+    pn_mem_free(&runtime->shared, runtime->workers_block, workers_bytes(runtime));
+    pthread_mutex_destroy(&runtime->lock);
+    pn_names_close(&runtime->names);
+    pn_slots_close(&runtime->slots);
+    pn_assert(pn_ledger_live(&runtime->shared) == 0);
+    pn_heap_destroy(runtime->heap);
+    free(runtime);
+}
+
+uint64_t pn_runtime_count(const pn_runtime *runtime, size_t offset_in_counts) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        const char *counts = (const char *)&runtime->workers[i].counts;
+        sum += atomic_load_explicit((const _Atomic uint64_t *)(const void *)(counts + offset_in_counts),
+                                    memory_order_relaxed);
+    }
+    return sum;
+}
+
+void pn_runtime_dead_letter(pn_worker *worker, const pn_msg *msg, int code) {
+    pn_runtime *runtime = worker->runtime;
+    if (code != PN_EMAILBOX_FULL) pn_count(&worker->counts.dead_letters);
+    pthread_mutex_lock(&runtime->lock);
+    runtime->dead_letters[runtime->dead_letter_count++ % PN_DEAD_LETTERS_KEPT] = (pn_dead_letter){
+        .to = msg->to,
+        .from = msg->from,
+        .kind = msg->kind,
+        .code = code,
+        .unix_ns = pn_clock_unix_ns(&runtime->clock),
+    };
+    pthread_mutex_unlock(&runtime->lock);
+}
