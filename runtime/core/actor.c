@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/rand.h"
 #include "core/runtime.h"
 
 /* What a birth needs to know; on the stack for one at home, in a message for one elsewhere. */

@@ -200,7 +200,7 @@ static bool spin(pn_worker *worker) {
         atomic_load_explicit(&runtime->is_measuring, memory_order_relaxed)) {
         return false;
     }
-    if (worker->spin_worth == 0 && (worker->turn & 63) != 0) return false;
+    if (worker->spin_worth == 0 && (++worker->idle_count & 63) != 0) return false;
     uint64_t start = pn_clock_real_ns(), now = start;
     bool found = false;
     while (!found && now - start < SPIN_NS) {

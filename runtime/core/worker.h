@@ -61,8 +61,8 @@ struct pn_worker {
     pn_outbox *outboxes;
     uint64_t outbox_mask; /* bit n: outbox n is not empty */
     pn_metrics_shard *metrics;
+    uint32_t idle_count;
     uint32_t spin_worth; /* 0 to 64: how much spinning has paid lately */
-    uint64_t spun_ns;
     pn_counts counts;
     void *services[8]; /* per-worker engines by pn_service number: http client, load ... */
 

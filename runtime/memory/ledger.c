@@ -53,7 +53,7 @@ void *pn_mem_resize(pn_ledger *ledger, void *block, size_t old_size, size_t new_
 #ifdef PN_FAULTS
         if (pn_heap__should_fail(ledger->heap)) return NULL;
 #endif
-        if (PN_UNLIKELY(change > ledger->limit_bytes - pn_ledger_live(ledger))) return NULL;
+        if (PN_UNLIKELY(pn_ledger_live(ledger) + change > ledger->limit_bytes)) return NULL;
     }
     if (block == NULL && new_size == 0) return NULL;
     void *result = raw_resize(ledger, block, old_size, new_size);
