@@ -57,7 +57,6 @@ static void init_actor(pn_actor *actor, pn_worker *worker, const birth *b) {
     actor->name = b->name;
     actor->overflow = (uint8_t)b->spawn.overflow;
     actor->capacity = atomic_load_explicit(&b->slot->capacity, memory_order_relaxed);
-    actor->block_timeout_ms = b->spawn.block_timeout_ms;
     actor->entity = b->entity;
     actor->parent = b->parent;
     pn_ledger_init(&actor->ledger, "actor", &worker->pool);
@@ -187,6 +186,9 @@ static int prepare_birth(pn_worker *worker, pn_actor *parent, birth *b) {
     uint32_t capacity = b->spawn.capacity > 0 ? b->spawn.capacity : PN_MAILBOX_CAPACITY_DEFAULT;
     atomic_store_explicit(&b->slot->capacity, capacity, memory_order_relaxed);
     atomic_store_explicit(&b->slot->overflow, (uint8_t)b->spawn.overflow, memory_order_relaxed);
+    uint32_t timeout_ms = b->spawn.block_timeout_ms > 0 ? b->spawn.block_timeout_ms
+                                                        : PN_BLOCK_TIMEOUT_MS_DEFAULT;
+    atomic_store_explicit(&b->slot->block_timeout_ms, timeout_ms, memory_order_relaxed);
     b->pid = pn_pid_make(b->slot->index, pn_slot_generation(b->slot));
     b->parent = parent != NULL ? parent->pid : 0;
     b->entity = parent != NULL
@@ -197,7 +199,11 @@ static int prepare_birth(pn_worker *worker, pn_actor *parent, birth *b) {
         err = parent != NULL ? tie_parent(worker, parent, b) : 0;
         if (err != 0) unclaim_name(worker, b);
     }
-    if (err != 0) pn_worker_return_slot(worker, b->slot);
+    if (err != 0) {
+        pn_worker_return_slot(worker, b->slot);
+    } else {
+        atomic_store_explicit(&b->slot->is_alive, true, memory_order_release);
+    }
     return err;
 }
 
@@ -362,6 +368,7 @@ static void drop_oldest(pn_actor *actor) {
 
 static inline void post_user(pn_actor *actor, pn_msg *msg) {
     pn_queue_push(&actor->mailbox, &msg->link);
+    actor->arrived_count++;
     actor->user_count++;
     if (PN_UNLIKELY(actor->user_count > actor->capacity)) drop_oldest(actor);
     if (actor->is_waiting) pn_actor_wake(actor);
@@ -369,6 +376,7 @@ static inline void post_user(pn_actor *actor, pn_msg *msg) {
 
 static void post_system(pn_actor *actor, pn_msg *msg) {
     pn_queue_push(&actor->mailbox, &msg->link);
+    actor->arrived_count++;
     actor->system_count++;
     if (actor->is_waiting) pn_actor_wake(actor);
 }
@@ -425,20 +433,21 @@ int pn_actor_send(pn_worker *worker, pn_actor *from, pn_pid to, pn_msg *msg) {
     return 0;
 }
 
-bool pn_actor_overflow_of(pn_worker *worker, pn_pid to, pn_overflow *overflow) {
+bool pn_actor_may_block(pn_worker *worker, pn_pid to, uint32_t *timeout_ms) {
     pn_slot *slot = pn_slots_of(&worker->runtime->slots, to);
-    if (slot == NULL || !pn_slot_is(slot, to)) return false;
-    *overflow = atomic_load_explicit(&slot->overflow, memory_order_relaxed);
-    return true;
+    if (slot == NULL) return false;
+    pn_overflow overflow = atomic_load_explicit(&slot->overflow, memory_order_relaxed);
+    *timeout_ms = atomic_load_explicit(&slot->block_timeout_ms, memory_order_relaxed);
+    return pn_slot_is(slot, to) && overflow == PN_OVERFLOW_BLOCK;
 }
 
 void pn_actor_await_space(pn_actor *self, pn_pid to) { signal_to(self, to, PN_MSG_AWAIT_SPACE, 0); }
 
 pn_msg *pn_actor_take_after(pn_actor *self, pn_msg *previous) {
     pn_msg *msg = unlink_after(&self->mailbox, previous != NULL ? &previous->link : NULL);
+    self->received_count++;
     if (PN_LIKELY(msg->kind <= PN_MSG_REQUEST)) {
         release_places(self, 1);
-        self->received_count++;
         pn_count(&self->worker->counts.received);
     } else {
         self->system_count--;

@@ -26,6 +26,7 @@
 
 #define PN_MAILBOX_CAPACITY_DEFAULT 1024
 #define PN_MAILBOX_CAPACITY_MAX     (1u << 24)
+#define PN_BLOCK_TIMEOUT_MS_DEFAULT 5000
 #define PN_DROP_OLDEST_IN_FLIGHT    4 /* times the capacity may be under way to a drop_oldest mailbox */
 #define PN_NAME_MAX_BYTES           255
 
@@ -69,7 +70,6 @@ struct pn_actor {
     pn_queue mailbox;
     uint32_t user_count; /* messages in the mailbox that count */
     uint32_t system_count;
-    uint32_t block_timeout_ms; /* of senders, overflow "block" */
     pn_list sibling;           /* in the worker's list of all */
     uint64_t entity;           /* key of its random streams */
     uint64_t child_count;
@@ -78,7 +78,9 @@ struct pn_actor {
     pn_map watchers; /* ref -> pid that monitors us */
     pn_map watched;  /* ref -> pid that we monitor */
     pn_queue space_waiters; /* AWAIT_SPACE messages of senders that wait for room */
-    uint64_t received_count, sent_count, turn_count;
+    uint64_t arrived_count; /* messages put into the mailbox */
+    uint64_t received_count; /* messages taken out of it */
+    uint64_t sent_count, turn_count;
     pn_ledger ledger;
 };
 
@@ -91,7 +93,7 @@ typedef struct pn_spawn {
     uint64_t memory_limit_bytes; /* 0: none */
     uint32_t capacity;           /* 0: the default */
     pn_overflow overflow;
-    uint32_t block_timeout_ms;
+    uint32_t block_timeout_ms; /* 0: the default */
 } pn_spawn;
 
 /* On `worker`'s thread; `parent` may be NULL. 0, PN_ENAME_TAKEN, PN_ENOMEM, PN_ELIMIT (no slot). */
@@ -108,8 +110,8 @@ void pn_actor_end(pn_actor *actor, pn_exit *exit);
  * block): the message is still the caller's. `from` may be NULL. */
 int pn_actor_send(pn_worker *worker, pn_actor *from, pn_pid to, pn_msg *msg);
 
-/* How a mailbox that is full treats senders; false when the actor is gone. */
-bool pn_actor_overflow_of(pn_worker *worker, pn_pid to, pn_overflow *overflow);
+/* May a sender wait for room in this mailbox, and how long? False when not, or when the actor is gone. */
+bool pn_actor_may_block(pn_worker *worker, pn_pid to, uint32_t *timeout_ms);
 
 /* Asks for one SPACE message when `to` has room again or is gone. */
 void pn_actor_await_space(pn_actor *self, pn_pid to);

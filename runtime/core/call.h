@@ -19,8 +19,10 @@
 
 struct pn_call {
     _Atomic uint32_t refs;
+    _Atomic uint32_t holders; /* messages and Lua values through which it could still be answered */
     _Atomic uint8_t state;
     uint32_t depth;
+    uint32_t credit; /* of a request for a stream: what its reader grants */
     pn_pid caller;
     uint64_t ref; /* of the caller's wait */
     uint64_t deadline_ns;
@@ -29,7 +31,7 @@ struct pn_call {
 
 enum { PN_CALL_OPEN, PN_CALL_ANSWERED, PN_CALL_WITHDRAWN };
 
-/* One reference. NULL without memory. `parent` may be NULL; the deadline is cut to the parent's. */
+/* One reference, one holder. NULL without memory. `parent` may be NULL; the deadline is cut to its. */
 pn_call *pn_call_create(pn_worker *worker, pn_pid caller, uint64_t ref, uint64_t deadline_ns,
                         pn_call *parent);
 pn_call *pn_call_grab(pn_call *call);
@@ -51,5 +53,10 @@ int pn_call_reply(pn_worker *worker, pn_call *call, pn_msg *reply);
 
 /* Answers with an error code alone, if still open. */
 void pn_call_fail(pn_worker *worker, pn_call *call, int code);
+
+/* One more, one less who could answer; each holder owns a reference too. When the last lets go of an
+ * open call it fails with `code`. */
+void pn_call_hold(pn_call *call);
+void pn_call_let_go(pn_worker *worker, pn_call *call, int code);
 
 #endif

@@ -10,6 +10,7 @@ static pn_msg *prepare(pn_msg *msg, pn_msg_kind kind) {
     msg->kind = (uint8_t)kind;
     msg->is_heap = 0;
     msg->aux = 0;
+    msg->carried = 0;
     msg->size = 0;
     msg->ref = 0;
     return msg;
@@ -46,8 +47,7 @@ void pn_msg_free(pn_worker *worker, pn_msg *msg) {
 void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code) {
     switch ((pn_msg_kind)msg->kind) {
     case PN_MSG_REQUEST:
-        pn_call_fail(worker, msg->call, code);
-        pn_call_release(worker, msg->call);
+        pn_call_let_go(worker, msg->call, code);
         break;
     case PN_MSG_DOWN:
     case PN_MSG_EXIT:
@@ -60,14 +60,40 @@ void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code) {
     default:
         break;
     }
+    for (unsigned i = 0; i < msg->carried; i++) {
+        pn_call_let_go(worker, pn_msg_carried(msg, i), PN_ENO_REPLY);
+    }
     pn_msg_free(worker, msg);
+}
+
+int pn_msg_set_parcel(pn_worker *worker, pn_msg *msg, const void *bytes, size_t size,
+                      pn_call *const *calls, unsigned count) {
+    if (count == 0) return pn_msg_set_payload(worker, msg, bytes, size);
+    size_t total = size + count * sizeof *calls;
+    if (total > PN_MSG_MAX_BYTES || count > PN_MSG_CARRIED_MAX) return PN_ETOO_LARGE;
+    uint8_t *data = pn_mem_try(&worker->messages, total);
+    if (data == NULL) return PN_ENOMEM;
+    memcpy(data, bytes, size);
+    memcpy(data + size, calls, count * sizeof *calls);
+    for (unsigned i = 0; i < count; i++) pn_call_hold(calls[i]);
+    msg->data = data;
+    msg->is_heap = 1;
+    msg->size = (uint32_t)total;
+    msg->carried = (uint8_t)count;
+    return 0;
+}
+
+pn_call *pn_msg_carried(const pn_msg *msg, unsigned i) {
+    pn_call *call;
+    memcpy(&call, msg->data + msg->size - (msg->carried - i) * sizeof call, sizeof call);
+    return call;
 }
 
 pn_call *pn_call_create(pn_worker *worker, pn_pid caller, uint64_t ref, uint64_t deadline_ns,
                         pn_call *parent) {
     pn_call *call = pn_mem_try(&worker->messages, sizeof *call);
     if (call == NULL) return NULL;
-    *call = (pn_call){.refs = 1, .caller = caller, .ref = ref, .deadline_ns = deadline_ns};
+    *call = (pn_call){.refs = 1, .holders = 1, .caller = caller, .ref = ref, .deadline_ns = deadline_ns};
     if (parent != NULL) {
         call->parent = pn_call_grab(parent);
         call->depth = parent->depth + 1;
@@ -108,4 +134,16 @@ void pn_call_fail(pn_worker *worker, pn_call *call, int code) {
     pn_msg *reply = pn_msg_must_create(worker, PN_MSG_REPLY);
     reply->extra = (uint64_t)(int64_t)code;
     pn_call_reply(worker, call, reply);
+}
+
+void pn_call_hold(pn_call *call) {
+    pn_call_grab(call);
+    atomic_fetch_add_explicit(&call->holders, 1, memory_order_relaxed);
+}
+
+void pn_call_let_go(pn_worker *worker, pn_call *call, int code) {
+    if (atomic_fetch_sub_explicit(&call->holders, 1, memory_order_acq_rel) == 1) {
+        pn_call_fail(worker, call, code);
+    }
+    pn_call_release(worker, call);
 }

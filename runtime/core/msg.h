@@ -39,14 +39,16 @@ typedef enum pn_msg_kind {
 
 #define PN_MSG_INLINE_BYTES 24
 #define PN_MSG_MAX_BYTES    (64u << 20) /* of one payload */
+#define PN_MSG_CARRIED_MAX  255
 
 typedef struct pn_msg {
     pn_link link;
     pn_pid to, from;
     uint8_t kind;
-    uint8_t is_heap; /* the payload is in `data` */
-    uint16_t aux;    /* kind's own: a stream's operation */
-    uint32_t size;   /* of the payload */
+    uint8_t is_heap;  /* the payload is in `data` */
+    uint8_t aux;      /* the kind's own: a stream's operation */
+    uint8_t carried;  /* requests that travel in the payload, behind its bytes */
+    uint32_t size;    /* of the payload */
     union {
         pn_call *call; /* REQUEST, owned */
         pn_exit *exit; /* EXIT, DOWN, SIGNAL_EXIT, owned */
@@ -76,6 +78,12 @@ pn_msg *pn_msg_must_create(pn_worker *worker, pn_msg_kind kind);
 
 /* Copies the payload in. PN_ENOMEM, PN_ETOO_LARGE. */
 int pn_msg_set_payload(pn_worker *worker, pn_msg *msg, const void *bytes, size_t size);
+
+/* As above, with requests that travel in it: each gets one more holder, which the message is until
+ * it is destroyed. */
+int pn_msg_set_parcel(pn_worker *worker, pn_msg *msg, const void *bytes, size_t size,
+                      pn_call *const *calls, unsigned count);
+pn_call *pn_msg_carried(const pn_msg *msg, unsigned i);
 
 /* Frees it and what it owns; a request in it is answered with `code` (PN_ENOPROC ...). */
 void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code);

@@ -63,6 +63,7 @@ struct pn_runtime {
     _Atomic int64_t actors_alive; /* to know when a stop is done */
     _Atomic bool is_measuring;    /* a load run is on: no spinning */
     bool is_started;
+    void *lua;     /* of lua/: what all states of the runtime share */
     void *context; /* the embedder's (cli) */
 };
 

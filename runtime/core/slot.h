@@ -37,6 +37,8 @@ typedef struct pn_slot {
     _Atomic uint32_t capacity;
     _Atomic uint16_t worker;
     _Atomic uint8_t overflow;
+    _Atomic bool is_alive; /* for who looks around: the word is what counts */
+    _Atomic uint32_t block_timeout_ms; /* of senders, overflow block */
     uint32_t index;
     uint32_t next_free; /* index + 1 of the next free slot, 0: none */
     pn_actor *actor;    /* the worker's; NULL while its birth is under way */

@@ -293,6 +293,8 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
     pn_ledger_init(&worker->ledger, "worker", &worker->pool);
     pn_ledger_init(&worker->messages, "messages", &worker->pool);
     pn_ledger_init(&worker->actors, "actors", &worker->pool);
+    pn_buf_init(&worker->scratch, &worker->ledger.door);
+    worker->scratch.limit_bytes = PN_MSG_MAX_BYTES;
     worker->outboxes = pn_mem_try_zeroed(&worker->ledger,
                                          runtime->worker_count * sizeof *worker->outboxes);
     if (worker->outboxes == NULL) return PN_ENOMEM;
@@ -342,6 +344,7 @@ void pn_worker__close(pn_worker *worker) {
     pn_assert(pn_list_empty(&worker->all));
     uv_close((uv_handle_t *)&worker->wake, NULL);
     pn_io_close(&worker->io);
+    pn_buf_close(&worker->scratch);
     pn_mem_free(&worker->ledger, worker->outboxes, runtime->worker_count * sizeof *worker->outboxes);
     if (worker->stack != NULL) munmap(worker->stack, STACK_BYTES);
     pn_assert(pn_ledger_live(&worker->ledger) == 0);

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "core/actor.h"
 #include "core/io.h"
 
@@ -60,6 +61,7 @@ struct pn_worker {
     pn_actor *current; /* whose turn it is */
     pn_outbox *outboxes;
     uint64_t outbox_mask; /* bit n: outbox n is not empty */
+    pn_buf scratch; /* for encoding a message; cleared by each user */
     pn_metrics_shard *metrics;
     uint32_t idle_count;
     uint32_t spin_worth; /* 0 to 64: how much spinning has paid lately */

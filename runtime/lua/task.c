@@ -1,0 +1,573 @@
+#include "lua/task.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lua/module.h"
+#include "lua/stream.h"
+
+#define INDEX_BITS 24 /* of a wait_ref: tasks of one actor */
+
+/* ---- finding tasks ---- */
+
+static int take_index(pn_lua *lua, pn_task *task) {
+    if (lua->table_count == lua->table_capacity) {
+        uint32_t capacity = lua->table_capacity == 0 ? 1 : lua->table_capacity * 2;
+        if (capacity > 1u << INDEX_BITS) return PN_ELIMIT;
+        pn_task **table = pn_mem_resize(&lua->actor->ledger, lua->table,
+                                        lua->table_capacity * sizeof *table, capacity * sizeof *table);
+        if (table == NULL) return PN_ENOMEM;
+        memset(table + lua->table_capacity, 0, (capacity - lua->table_capacity) * sizeof *table);
+        lua->table = table;
+        lua->table_capacity = capacity;
+    }
+    uint32_t i = lua->table_next;
+    while (lua->table[i % lua->table_capacity] != NULL) i++;
+    i %= lua->table_capacity;
+    lua->table_next = i + 1;
+    lua->table[i] = task;
+    lua->table_count++;
+    task->index = i;
+    task->has_index = true;
+    return 0;
+}
+
+static void give_index(pn_task *task) {
+    if (!task->has_index) return;
+    task->lua->table[task->index] = NULL;
+    task->lua->table_count--;
+    task->has_index = false;
+}
+
+uint64_t pn_task_begin_ref(pn_task *task) {
+    if (!task->has_index) {
+        int err = take_index(task->lua, task);
+        if (err != 0) luaL_error(task->lua->running, "%s", pn_err_text(err));
+    }
+    task->wait_ref = ++task->lua->wait_count << INDEX_BITS | task->index;
+    return task->wait_ref;
+}
+
+pn_task *pn_task_find(pn_lua *lua, uint64_t wait_ref) {
+    uint64_t index = wait_ref & ((1u << INDEX_BITS) - 1);
+    pn_task *task = index < lua->table_capacity ? lua->table[index] : NULL;
+    return task != NULL && task->wait_ref == wait_ref ? task : NULL;
+}
+
+/* ---- waking ---- */
+
+static void update_waiting(pn_lua *lua) {
+    lua->actor->is_waiting = !pn_list_empty(&lua->receivers) || !pn_list_empty(&lua->matchers);
+}
+
+/* Takes the task out of whatever it waits in. */
+static void unwait(pn_task *task) {
+    pn_list_remove(&task->queue);
+    if (task->wait == PN_WAIT_RECEIVE || task->wait == PN_WAIT_MATCH) update_waiting(task->lua);
+    if (pn_timer_active(&task->timer)) {
+        pn_timer_stop(pn_lua_worker(task->lua)->io.wheel, &task->timer);
+    }
+    task->wait = PN_WAIT_NONE;
+    task->wait_ref = 0;
+    task->cancel = NULL;
+}
+
+void pn_task_ready(pn_task *task, int code) {
+    if (task->wait == PN_WAIT_NONE || task->is_finished) return;
+    unwait(task);
+    task->code = code;
+    pn_list_push(&task->lua->ready, &task->queue);
+    pn_actor_wake(task->lua->actor);
+}
+
+/* Ends a wait from our side: the engine that would have ended it is told. */
+static void give_up(pn_task *task, int code) {
+    if (task->cancel != NULL) task->cancel(task, task->context);
+    pn_task_ready(task, code);
+}
+
+static void on_timeout(pn_timer *timer) {
+    give_up(PN_CONTAINER(timer, pn_task, timer), PN_ETIMEOUT);
+}
+
+void pn_tasks_accept(pn_lua *lua, pn_msg *msg) {
+    if (msg->kind == PN_MSG_STREAM || (msg->kind == PN_MSG_REPLY && (msg->ref & PN_STREAM_REF) != 0)) {
+        pn_streams_accept(lua, msg);
+        return;
+    }
+    if (msg->kind == PN_MSG_SPACE) {
+        pn_sends_accept(lua, msg);
+        return;
+    }
+    pn_task *task = pn_task_find(lua, msg->ref);
+    if (task == NULL || task->msg != NULL) {
+        pn_count(&pn_lua_worker(lua)->counts.late_replies);
+        pn_msg_destroy(pn_lua_worker(lua), msg, 0);
+        return;
+    }
+    task->msg = msg; /* it may come before the task has begun to wait */
+    if (task->wait == PN_WAIT_REPLY) pn_task_ready(task, 0);
+}
+
+static void drop_message(pn_task *task) {
+    if (task->msg == NULL) return;
+    pn_msg_destroy(pn_lua_worker(task->lua), task->msg, PN_EEXITED);
+    task->msg = NULL;
+}
+
+/* ---- where Lua cannot yield ---- */
+
+static bool is_transparent(lua_State *L, lua_CFunction f) {
+    pn_lua_shared *shared = pn_lua_shared_of(L);
+    return f == NULL || pn_globals_is_yieldable(shared, f);
+}
+
+/* The innermost C function of this coroutine that cannot be suspended. */
+static void find_boundary(lua_State *L, int level, char *text, size_t room) {
+    lua_Debug ar;
+    snprintf(text, room, "a C function");
+    for (; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "nSf", &ar);
+        lua_CFunction f = lua_tocfunction(L, -1);
+        lua_pop(L, 1);
+        bool is_finalizer = ar.name != NULL && strcmp(ar.name, "__gc") == 0;
+        bool is_hook = strcmp(ar.namewhat, "hook") == 0;
+        if (!is_finalizer && !is_hook && is_transparent(L, f)) continue;
+        const char *what = is_hook ? "a debug hook" : ar.name != NULL ? ar.name : "a C function";
+        snprintf(text, room, *ar.namewhat != '\0' && !is_hook ? "'%s'" : "%s", what);
+        return;
+    }
+}
+
+static _Noreturn void refuse_to_block(lua_State *L, lua_State *at, int level) {
+    char boundary[128];
+    lua_Debug ar;
+    const char *name = "this function";
+    luaL_checkstack(at, 2, NULL);
+    find_boundary(at, level, boundary, sizeof boundary);
+    if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && ar.name != NULL) name = ar.name;
+    luaL_error(L, "%s: cannot wait inside %s, which Lua cannot suspend", name, boundary);
+    pn_unreachable();
+}
+
+bool pn_lua_can_yield(lua_State *L) {
+    pn_lua *lua = pn_lua_of(L);
+    if (L != lua->running || !lua_isyieldable(L)) return false;
+    for (pn_frame *f = lua->frames; f != NULL; f = f->outer) {
+        if (!lua_isyieldable(f->from)) return false;
+    }
+    return true;
+}
+
+void pn_task_check_block(lua_State *L) {
+    pn_lua *lua = pn_lua_of(L);
+    if (PN_LIKELY(lua->frames == NULL && L == lua->running && lua_isyieldable(L))) return;
+    if (L != lua->running) luaL_error(L, "cannot wait inside a coroutine that C code resumed");
+    if (!lua_isyieldable(L)) refuse_to_block(L, L, 1);
+    for (pn_frame *f = lua->frames; f != NULL; f = f->outer) {
+        if (!lua_isyieldable(f->from)) refuse_to_block(L, f->from, 1);
+    }
+}
+
+/* ---- waiting ---- */
+
+static void raise_if_cancelled(lua_State *L, pn_task *task) {
+    for (pn_scope *s = task->scopes; s != NULL; s = s->outer) {
+        if (s->has_fired) luaL_error(L, "cancelled: the time of with_timeout is over");
+    }
+}
+
+static void begin_timer(pn_task *task, uint64_t timeout_ns) {
+    pn_io_start_timer(&pn_lua_worker(task->lua)->io, &task->timer, timeout_ns);
+}
+
+int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k) {
+    pn_lua *lua = pn_lua_of(L);
+    pn_task *task = lua->current;
+    if (PN_UNLIKELY(lua->is_closing)) {
+        if (task->cancel != NULL) give_up(task, PN_EEXITED);
+        task->wait = PN_WAIT_NONE;
+        task->code = PN_EEXITED;
+        return k(L, LUA_YIELD, context);
+    }
+    pn_task_check_block(L);
+    if (PN_UNLIKELY(task->scopes != NULL)) raise_if_cancelled(L, task);
+    if (lua->frames != NULL) pn_coroutine_park_chain(L, task);
+    task->wait = (uint8_t)kind;
+    task->code = 0;
+    if (kind == PN_WAIT_RECEIVE || kind == PN_WAIT_MATCH) {
+        pn_list_push(kind == PN_WAIT_RECEIVE ? &lua->receivers : &lua->matchers, &task->queue);
+        if (kind == PN_WAIT_MATCH) lua->matched_count = lua->actor->arrived_count;
+        lua->actor->is_waiting = true;
+    }
+    if (kind == PN_WAIT_JOIN) pn_list_push(&((pn_task *)task->context)->joiners, &task->queue);
+    if (timeout_ns != PN_NO_TIMEOUT) begin_timer(task, timeout_ns);
+    lua->yield = PN_YIELD_BLOCK;
+    *pn_lua_marks(L) |= PN_LUA_PARKED;
+    return lua_yieldk(L, 0, context, k);
+}
+
+int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k) {
+    pn_lua_of(L)->current->context = other;
+    return pn_task_wait(L, PN_WAIT_JOIN, timeout_ns, 0, k);
+}
+
+pn_task *pn_task_woken(lua_State *L) {
+    pn_task *task = pn_lua_of(L)->current;
+    if (PN_UNLIKELY(task->scopes != NULL)) raise_if_cancelled(L, task);
+    return task;
+}
+
+/* ---- scopes ---- */
+
+static void on_scope_end(pn_timer *timer) {
+    pn_scope *scope = PN_CONTAINER(timer, pn_scope, timer);
+    scope->has_fired = true;
+    give_up(scope->task, PN_ECANCELLED);
+}
+
+void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns) {
+    pn_io *io = &pn_lua_worker(task->lua)->io;
+    *scope = (pn_scope){.outer = task->scopes, .task = task};
+    scope->deadline_ns = pn_clock_now_ns(io->clock) + timeout_ns;
+    pn_timer_init(&scope->timer, on_scope_end);
+    pn_io_start_timer(io, &scope->timer, timeout_ns);
+    task->scopes = scope;
+}
+
+void pn_scope_close(pn_scope *scope) {
+    pn_timer_stop(pn_lua_worker(scope->task->lua)->io.wheel, &scope->timer);
+    scope->task->scopes = scope->outer;
+}
+
+static void close_scopes(pn_task *task) {
+    while (task->scopes != NULL) pn_scope_close(task->scopes);
+}
+
+/* ---- requests being served ---- */
+
+void pn_task_serve(pn_task *task, pn_call *call) {
+    if (call != NULL) pn_call_grab(call);
+    pn_call_release(pn_lua_worker(task->lua), task->serving);
+    task->serving = call;
+}
+
+uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns) {
+    if (timeout_ns == PN_NO_TIMEOUT) return PN_CALL_NO_DEADLINE;
+    return pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock) + timeout_ns;
+}
+
+static bool is_in_chain(const pn_task *task, const pn_call *chain) {
+    for (const pn_call *c = chain; c != NULL; c = c->parent) {
+        if (c->caller == task->lua->actor->pid && c->ref == task->wait_ref) return true;
+    }
+    return false;
+}
+
+bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain) {
+    for (const pn_list *l = lua->tasks.next; l != &lua->tasks; l = l->next) {
+        if (!is_in_chain(PN_CONTAINER(l, pn_task, all), chain)) return true;
+    }
+    return false;
+}
+
+/* ---- birth and end of tasks ---- */
+
+static void init_task(pn_task *task, pn_lua *lua, lua_State *co) {
+    memset(task, 0, sizeof *task);
+    task->lua = lua;
+    task->co = co;
+    pn_list_init(&task->queue);
+    pn_list_init(&task->joiners);
+    pn_timer_init(&task->timer, on_timeout);
+    pn_list_push(&lua->tasks, &task->all);
+}
+
+void pn_tasks_init(pn_lua *lua) {
+    pn_list_init(&lua->tasks);
+    pn_list_init(&lua->ready);
+    pn_list_init(&lua->receivers);
+    pn_list_init(&lua->matchers);
+    init_task(&lua->main, lua, lua->L);
+    pn_list_push(&lua->ready, &lua->main.queue);
+}
+
+pn_task *pn_task_spawn(lua_State *L, int argument_count) {
+    pn_lua *lua = pn_lua_of(L);
+    luaL_checkstack(L, 4, NULL);
+    lua_State *co = lua_newthread(L);
+    lua_sethook(co, NULL, 0, 0);
+    if (!lua_checkstack(co, argument_count + 2)) luaL_error(L, "too many arguments");
+    pn_task *task = pn_mem_try(&lua->actor->ledger, sizeof *task);
+    if (task == NULL) luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+    init_task(task, lua, co);
+    pn_task_serve(task, lua->current != NULL ? lua->current->serving : NULL);
+    /* The anchor may raise without memory; from here on the task cleans up after itself, see below. */
+    lua_pushcfunction(L, pn_task__anchor);
+    lua_pushlightuserdata(L, task);
+    lua_pushvalue(L, -3);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+        pn_list_remove(&task->all);
+        pn_task_serve(task, NULL);
+        pn_mem_free(&lua->actor->ledger, task, sizeof *task);
+        lua_error(L);
+    }
+    lua_insert(L, -(argument_count + 2));
+    lua_xmove(L, co, argument_count + 1);
+    lua_pop(L, 1);
+    task->argument_count = argument_count;
+    pn_list_push(&lua->ready, &task->queue);
+    pn_actor_wake(lua->actor);
+    return task;
+}
+
+int pn_task__anchor(lua_State *L) { /* task, thread */
+    lua_rawsetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1));
+    return 0;
+}
+
+/* Setting a field that exists to nil needs no memory. */
+static void drop_anchor(pn_task *task) {
+    lua_State *L = task->lua->L;
+    if (task == &task->lua->main || !lua_checkstack(L, 3)) return;
+    if (task->lua->is_closing) return; /* the whole state goes */
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, task);
+}
+
+static void settle(pn_task *task) { /* nothing of it waits or is owned any more */
+    if (task->wait != PN_WAIT_NONE) unwait(task);
+    pn_list_remove(&task->queue);
+    drop_message(task);
+    close_scopes(task);
+    pn_task_serve(task, NULL);
+    give_index(task);
+    task->is_finished = true;
+    pn_list_remove(&task->all);
+}
+
+void pn_task_release(pn_task *task) {
+    if (!task->is_finished) {
+        task->is_detached = true;
+        return;
+    }
+    if (task == &task->lua->main) return;
+    drop_anchor(task);
+    pn_mem_free(&task->lua->actor->ledger, task, sizeof *task);
+}
+
+static void wake_joiners(pn_task *task) {
+    while (!pn_list_empty(&task->joiners)) {
+        pn_task_ready(PN_CONTAINER(task->joiners.next, pn_task, queue), 0);
+    }
+}
+
+static void finish(pn_task *task) {
+    bool is_main = task == &task->lua->main;
+    settle(task);
+    wake_joiners(task);
+    if (task->on_end != NULL) task->on_end(task, task->on_end_context);
+    if (is_main) {
+        pn_actor_end(task->lua->actor, pn_exit_normal());
+    } else if (task->is_detached) {
+        pn_task_release(task);
+    }
+}
+
+/* Runs close variables of a coroutine that will not run again. */
+static void unwind(pn_task *task) {
+    pn_lua *lua = task->lua;
+    lua_State *outer_running = lua->running;
+    pn_frame *outer_frames = lua->frames;
+    pn_task *outer_task = lua->current;
+    bool outer_closing = lua->is_closing;
+    if (!outer_closing) {
+        lua->is_closing = true;
+        lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
+    }
+    lua->running = task->co;
+    lua->current = task;
+    lua->frames = NULL;
+    *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
+    lua_resetthread(task->co);
+    lua->running = outer_running;
+    lua->current = outer_task;
+    lua->frames = outer_frames;
+    lua->is_closing = outer_closing;
+}
+
+void pn_task_cancel(pn_task *task) {
+    if (task->is_finished) return;
+    if (task->cancel != NULL) task->cancel(task, task->context);
+    if (task->wait != PN_WAIT_NONE) unwait(task);
+    pn_list_remove(&task->queue);
+    pn_coroutine_forget_chain(task);
+    unwind(task);
+    lua_settop(task->co, 0);
+    task->code = PN_ECANCELLED;
+    task->is_cancelled = true;
+    finish(task);
+}
+
+/* ---- errors ---- */
+
+static int stringify(lua_State *L) {
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+/* The error object on top of the reset coroutine, as text that lives until the coroutine runs again. */
+static const char *error_text(lua_State *co) {
+    if (lua_type(co, -1) == LUA_TSTRING) return lua_tostring(co, -1);
+    if (!lua_checkstack(co, 4)) return "error object that cannot be shown";
+    lua_pushcfunction(co, stringify);
+    lua_pushvalue(co, -2);
+    if (lua_pcall(co, 1, 1, 0) != LUA_OK || lua_type(co, -1) != LUA_TSTRING) {
+        return "error object that cannot be shown";
+    }
+    return lua_tostring(co, -1);
+}
+
+static void log_lonely_end(pn_actor *actor, const char *error, const char *traceback) {
+    if (actor->links.count > 0 || actor->watchers.count > 0) return; /* somebody is told */
+    char pid[PN_PID_TEXT_BYTES];
+    pn_log_printf(&actor->worker->runtime->log, PN_LOG_ERROR, "actor %s%s%s ended: %s\n%s",
+                  pn_pid_text(actor->pid, pid), actor->name != NULL ? " " : "",
+                  actor->name != NULL ? actor->name : "", error, traceback);
+}
+
+void pn_task_fail_actor(pn_task *task, int status) {
+    pn_actor *actor = task->lua->actor;
+    (void)status;
+    pn_buf trace;
+    pn_buf_init(&trace, &actor->worker->ledger.door);
+    pn_lua_traceback(task->co, NULL, &trace);
+    unwind(task);
+    const char *error = task->lua->is_over_limit ? "memory limit exceeded twice" : error_text(task->co);
+    if (actor->exit == NULL) {
+        bool is_lonely = actor->parent != 0;
+        if (is_lonely) log_lonely_end(actor, error, pn_buf_text(&trace));
+        pn_actor_end(actor, pn_exit_create(&actor->worker->runtime->shared, "error", error,
+                                           pn_buf_text(&trace)));
+    }
+    pn_buf_close(&trace);
+}
+
+int pn_task_end_actor(lua_State *L, pn_exit *exit) {
+    pn_lua *lua = pn_lua_of(L);
+    pn_actor_end(lua->actor, exit);
+    pn_task_check_alive(L);
+    return 0;
+}
+
+void pn_task_check_alive(lua_State *L) {
+    pn_lua *lua = pn_lua_of(L);
+    if (lua->actor->exit == NULL || lua->is_closing) return;
+    pn_hook_kill(lua);
+    luaL_error(L, "killed");
+}
+
+static void end_failed(pn_task *task, int status) {
+    task->has_failed = true;
+    task->code = status;
+    if (task->is_supervised && !task->lua->is_killed) {
+        finish(task); /* its on_end sees the coroutine as it was raised */
+        return;
+    }
+    pn_task_fail_actor(task, status);
+    settle(task);
+}
+
+/* ---- running ---- */
+
+/* Pre-empted: to the end of the queue. A yield of somebody else's C code has nowhere to go. */
+static void yielded(pn_task *task) {
+    if (task->lua->yield == PN_YIELD_PREEMPT) {
+        pn_list_push(&task->lua->ready, &task->queue);
+        return;
+    }
+    lua_settop(task->co, 0);
+    lua_pushnil(task->co);
+    end_failed(task, LUA_ERRRUN);
+}
+
+static void resume(pn_task *task) {
+    pn_lua *lua = task->lua;
+    int results, arguments = task->argument_count;
+    task->argument_count = 0;
+    lua->current = task;
+    lua->frames = NULL;
+    lua->yield = PN_YIELD_NONE;
+    *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
+    lua->running = task->co;
+    int status = lua_resume(task->co, NULL, arguments, &results);
+    lua->running = NULL;
+    lua->current = NULL;
+    if (PN_LIKELY(status == LUA_YIELD)) {
+        if (PN_UNLIKELY(lua->yield != PN_YIELD_BLOCK)) yielded(task);
+    } else if (status == LUA_OK) {
+        task->result_count = results;
+        finish(task);
+    } else {
+        end_failed(task, status);
+    }
+}
+
+static bool may_receive(const pn_lua *lua) {
+    return !pn_list_empty(&lua->receivers) && !pn_queue_empty(&lua->actor->mailbox);
+}
+
+static bool may_match(const pn_lua *lua) {
+    return !pn_list_empty(&lua->matchers) && lua->matched_count != lua->actor->arrived_count;
+}
+
+static pn_task *take_waiting(pn_list *waiting) {
+    pn_task *task = PN_CONTAINER(waiting->next, pn_task, queue);
+    unwait(task);
+    task->code = 0;
+    return task;
+}
+
+/* The ready ones first; then who waits for a message, if there is one for it. */
+static pn_task *next_task(pn_lua *lua) {
+    pn_list *link = pn_list_pop(&lua->ready);
+    if (PN_LIKELY(link != NULL)) return PN_CONTAINER(link, pn_task, queue);
+    if (PN_UNLIKELY(may_match(lua))) {
+        lua->matched_count = lua->actor->arrived_count;
+        while (!pn_list_empty(&lua->matchers)) {
+            pn_task *task = take_waiting(&lua->matchers);
+            pn_list_push(&lua->ready, &task->queue);
+        }
+        return next_task(lua);
+    }
+    return may_receive(lua) ? take_waiting(&lua->receivers) : NULL;
+}
+
+void pn_tasks_run(pn_lua *lua) {
+    pn_actor *actor = lua->actor;
+    for (int i = 0; i < PN_TURN_RESUMES_MAX && actor->exit == NULL; i++) {
+        pn_task *task = next_task(lua);
+        if (task == NULL) return;
+        resume(task);
+    }
+    bool has_more = !pn_list_empty(&lua->ready) || may_receive(lua) || may_match(lua);
+    if (actor->exit == NULL && has_more) pn_actor_wake(actor);
+}
+
+/* The actor is dead: every task is abandoned where it is, the main one last. */
+void pn_tasks_close(pn_lua *lua) {
+    while (!pn_list_empty(&lua->tasks)) {
+        pn_task *task = PN_CONTAINER(lua->tasks.prev, pn_task, all);
+        if (task->cancel != NULL) task->cancel(task, task->context);
+        if (task->wait != PN_WAIT_NONE) unwait(task);
+        pn_list_remove(&task->queue);
+        if (lua_status(task->co) == LUA_YIELD) unwind(task);
+        bool is_main = task == &lua->main;
+        bool is_detached = task->is_detached;
+        settle(task);
+        if (task->on_end != NULL) task->on_end(task, task->on_end_context);
+        if (!is_main && is_detached) pn_mem_free(&lua->actor->ledger, task, sizeof *task);
+    }
+    pn_map_close(&lua->parked);
+}

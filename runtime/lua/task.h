@@ -1,0 +1,97 @@
+/*
+ * task.h - tasks: coroutines of an actor that block without blocking the thread.
+ *
+ * A blocking function checks its arguments, begins the wait with pn_task_wait, and ends in its
+ * continuation, which first calls pn_task_woken and then reads task->code and task->msg:
+ *
+ *     static int slept(lua_State *L, int status, lua_KContext context) {
+ *         pn_task *task = pn_task_woken(L);
+ *         ...
+ *     }
+ *     return pn_task_wait(L, PN_WAIT_TIMER, timeout_ns, 0, slept);
+ *
+ * Only code woken by pn_task_ready, by the wait's time-out (code PN_ETIMEOUT), or by cancellation runs
+ * again. Where Lua cannot yield, pn_task_wait raises and names the boundary.
+ */
+#ifndef PN_LUA_TASK_H
+#define PN_LUA_TASK_H
+
+#include "lua/lua_state.h"
+
+#define PN_NO_TIMEOUT UINT64_MAX
+
+/* Raises where the caller cannot block; call before a wait is prepared that would have to be undone. */
+void pn_task_check_block(lua_State *L);
+
+/* Suspends the calling task. In a dead actor's close variables it does not wait: the continuation is
+ * called at once with code PN_EEXITED. */
+int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k);
+
+/* Waits until another task has finished. */
+int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k);
+
+/* First call of a continuation: the task, with its wait over. Raises if the wait was cancelled. */
+pn_task *pn_task_woken(lua_State *L);
+
+static inline pn_task *pn_task_current(lua_State *L) { return pn_lua_of(L)->current; }
+
+/* Ends a wait. Nothing happens if the task does not wait (any more). */
+void pn_task_ready(pn_task *task, int code);
+
+/* The reference that finds this task while it waits as it does now: for replies. */
+uint64_t pn_task_begin_ref(pn_task *task);
+pn_task *pn_task_find(pn_lua *lua, uint64_t wait_ref); /* NULL: it waits no more */
+
+/* A new task; its function and arguments are taken off L's top. Raises without memory. Becomes ready. */
+pn_task *pn_task_spawn(lua_State *L, int argument_count);
+
+/* Ends a task that is not the current one: abandoned at its yield, close variables run. */
+void pn_task_cancel(pn_task *task);
+
+/* Gives the struct back: finished and nobody refers to it. */
+void pn_task_release(pn_task *task);
+
+/* with_timeout */
+void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns);
+void pn_scope_close(pn_scope *scope);
+
+/* The request a task serves from now on (grabbed), or none. */
+void pn_task_serve(pn_task *task, pn_call *call);
+
+/* Time left of a wait: the shorter of the time-out and the deadline being served. */
+uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns);
+
+/* Called by the behaviour. */
+void pn_tasks_init(pn_lua *lua);
+void pn_tasks_run(pn_lua *lua);
+void pn_tasks_close(pn_lua *lua);
+void pn_tasks_accept(pn_lua *lua, pn_msg *msg);
+int pn_task__anchor(lua_State *L);
+
+/* coroutine.c: marks every coroutine from L up to the task's as suspended by the runtime. Raises. */
+void pn_coroutine_park_chain(lua_State *L, pn_task *task);
+void pn_coroutine_forget_chain(pn_task *task);
+
+/* stream.c, send.c: messages for streams, and room in mailboxes that were full. */
+void pn_streams_accept(pn_lua *lua, pn_msg *msg); /* STREAM, and REPLY to a stream request */
+void pn_sends_accept(pn_lua *lua, pn_msg *msg);
+bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain);
+
+/* Ends the calling task's own actor, at once: raises what pcall cannot swallow. Takes over `exit`. */
+int pn_task_end_actor(lua_State *L, pn_exit *exit);
+
+/* If the actor has been ended by what the caller just did, does not return. */
+void pn_task_check_alive(lua_State *L);
+
+/* Ends the actor for an error of `co`, whose stack is still as it was raised. */
+void pn_task_fail_actor(pn_task *task, int status);
+
+/* The hook side (hook.c). */
+void pn_hook_interrupt(pn_lua *lua); /* async-signal-safe */
+void pn_hook_kill(pn_lua *lua);      /* raise at every instruction of the running coroutine */
+void pn_hook_open_debug(lua_State *L, int debug_table);
+
+/* True if the whole chain of resumes can yield. */
+bool pn_lua_can_yield(lua_State *L);
+
+#endif
