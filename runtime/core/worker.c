@@ -44,6 +44,13 @@ void pn_worker_return_slot(pn_worker *worker, pn_slot *slot) {
 
 /* ---- messages between workers ---- */
 
+/* Once for each sleep, by whoever comes first. */
+static void rouse(pn_worker *worker) {
+    if (atomic_load(&worker->is_asleep) && atomic_exchange(&worker->is_asleep, false)) {
+        uv_async_send(&worker->wake);
+    }
+}
+
 /* Pushes a chain (newest first) to a worker's inbox and wakes it if it sleeps. */
 static void push_chain(pn_worker *to, pn_msg *newest, pn_msg *oldest) {
     pn_msg *head = atomic_load_explicit(&to->inbox, memory_order_relaxed);
@@ -51,7 +58,7 @@ static void push_chain(pn_worker *to, pn_msg *newest, pn_msg *oldest) {
         oldest->link.next = (pn_link *)head;
     } while (!atomic_compare_exchange_weak_explicit(&to->inbox, &head, newest, memory_order_seq_cst,
                                                     memory_order_relaxed));
-    if (atomic_load_explicit(&to->is_asleep, memory_order_seq_cst)) uv_async_send(&to->wake);
+    rouse(to);
 }
 
 static void flush_outbox(pn_worker *worker, unsigned index) {
@@ -114,7 +121,7 @@ void pn_worker_post(pn_worker *worker, pn_job *job) {
     do {
         job->next = head;
     } while (!atomic_compare_exchange_weak(&worker->jobs, &head, job));
-    if (atomic_load(&worker->is_asleep)) uv_async_send(&worker->wake);
+    rouse(worker);
 }
 
 static void run_jobs(pn_worker *worker) {

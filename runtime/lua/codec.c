@@ -36,6 +36,7 @@ enum tag {
     TAG_SMALL_INTEGER = 0xc0, /* to 0xff: 0 to 63 */
 };
 
+#define FREE_LEVELS       3 /* of tables: a C function has stack for these without asking */
 #define SHORT_STRING_MAX  63
 #define SMALL_ARRAY_MAX   15
 #define SMALL_INTEGER_MAX 63
@@ -146,8 +147,13 @@ static void put(struct encoder *e, const void *bytes, size_t size) {
 }
 
 static void put_tag(struct encoder *e, unsigned tag) {
-    uint8_t byte = (uint8_t)tag;
-    put(e, &byte, 1);
+    pn_buf *bytes = e->parcel->bytes;
+    if (PN_LIKELY(bytes->size < bytes->capacity)) {
+        bytes->data[bytes->size++] = (char)tag;
+    } else {
+        uint8_t byte = (uint8_t)tag;
+        put(e, &byte, 1);
+    }
 }
 
 static void put_u32(struct encoder *e, size_t value) {
@@ -509,8 +515,10 @@ static int hint(const struct decoder *d, uint32_t count) {
 
 static void decode_table(struct decoder *d, uint32_t array, uint32_t pairs, int depth) {
     lua_State *L = d->L;
-    if (depth >= PN_CODEC_DEPTH_MAX) damaged(d);
-    luaL_checkstack(L, 4, "copied value");
+    if (PN_UNLIKELY(depth >= FREE_LEVELS)) {
+        if (depth >= PN_CODEC_DEPTH_MAX) damaged(d);
+        luaL_checkstack(L, 4, "copied value");
+    }
     lua_createtable(L, hint(d, array), hint(d, pairs));
     for (uint32_t i = 1; i <= array; i++) {
         decode(d, depth + 1);
@@ -730,13 +738,18 @@ static size_t write_word(uint8_t *out, unsigned tag, const void *word) {
     return 9;
 }
 
-/* Scalars go straight into the message: its bytes, or 0 for what does not fit or is no scalar. */
-static size_t write_scalar(lua_State *L, int index, uint8_t *out) {
+static size_t write_integer(uint8_t *out, lua_Integer i) {
+    if (i < 0 || i > SMALL_INTEGER_MAX) return write_word(out, TAG_INTEGER, &i);
+    out[0] = (uint8_t)(TAG_SMALL_INTEGER + i);
+    return 1;
+}
+
+/* The bytes of a scalar that fits into `room` (at least 9), or 0. */
+static size_t write_scalar(lua_State *L, int index, uint8_t *out, size_t room) {
     switch (lua_type(L, index)) {
     case LUA_TNUMBER:
         if (lua_isinteger(L, index)) {
-            lua_Integer i = lua_tointeger(L, index);
-            return write_word(out, TAG_INTEGER, &i);
+            return write_integer(out, lua_tointegerx(L, index, NULL));
         } else {
             lua_Number n = lua_tonumber(L, index);
             return write_word(out, TAG_FLOAT, &n);
@@ -744,7 +757,7 @@ static size_t write_scalar(lua_State *L, int index, uint8_t *out) {
     case LUA_TSTRING: {
         size_t size;
         const char *s = lua_tolstring(L, index, &size);
-        if (size + 1 > PN_MSG_INLINE_BYTES) return 0;
+        if (size + 1 > room || size > SHORT_STRING_MAX) return 0;
         out[0] = (uint8_t)(TAG_SHORT_STRING + size);
         memcpy(out + 1, s, size);
         return size + 1;
@@ -760,12 +773,43 @@ static size_t write_scalar(lua_State *L, int index, uint8_t *out) {
     }
 }
 
+#define WORD_BYTES          9
+#define SMALL_MESSAGE_BYTES 64
+
+/* A small array of scalars, the commonest message: its bytes, or 0 for anything else. */
+static size_t write_array(lua_State *L, int index, uint8_t *out, size_t room) {
+    if (lua_type(L, index) != LUA_TTABLE) return 0;
+    if (lua_getmetatable(L, index)) {
+        lua_pop(L, 1);
+        return 0;
+    }
+    size_t size = 1;
+    lua_Integer count = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        bool in_order = lua_isinteger(L, -2) && lua_tointegerx(L, -2, NULL) == count + 1;
+        size_t more = in_order && size + WORD_BYTES <= room && count < SMALL_ARRAY_MAX
+                          ? write_scalar(L, -1, out + size, room - size)
+                          : 0;
+        if (more == 0) {
+            lua_pop(L, 2);
+            return 0;
+        }
+        size += more;
+        count++;
+        lua_pop(L, 1);
+    }
+    out[0] = (uint8_t)(TAG_SMALL_ARRAY + count);
+    return size;
+}
+
 pn_msg *pn_codec_message(lua_State *L, int index, pn_msg_kind kind, const char *root) {
-    uint8_t scalar[PN_MSG_INLINE_BYTES];
-    size_t size = write_scalar(L, index, scalar);
-    if (size > 0) {
+    uint8_t small[SMALL_MESSAGE_BYTES];
+    size_t size = write_scalar(L, index, small, sizeof small);
+    if (size == 0) size = write_array(L, index, small, sizeof small);
+    if (PN_LIKELY(size > 0)) {
         pn_msg *msg = create_message(L, kind);
-        int err = pn_msg_set_payload(pn_lua_worker(pn_lua_of(L)), msg, scalar, size);
+        int err = pn_msg_set_payload(pn_lua_worker(pn_lua_of(L)), msg, small, size);
         if (PN_LIKELY(err == 0)) return msg;
         pn_msg_free(pn_lua_worker(pn_lua_of(L)), msg);
         luaL_error(L, "%s", pn_err_text(err));

@@ -17,11 +17,8 @@
 /* ---- memory ---- */
 
 static void count_type(pn_lua *lua, size_t type) {
-    static const uint8_t places[] = {
-        [LUA_TSTRING] = 0, [LUA_TTABLE] = 1, [LUA_TFUNCTION] = 2, [LUA_TUSERDATA] = 3, [LUA_TTHREAD] = 4,
-    };
-    bool known = type >= LUA_TSTRING && type <= LUA_TTHREAD;
-    lua->allocs_by_type[known ? places[type] : 5]++;
+    unsigned place = (unsigned)type - LUA_TSTRING; /* string, table, function, userdata, thread */
+    lua->allocs_by_type[place < 5 ? place : 5]++;
 }
 
 /* Two refusals in a row are one raise: Lua collects garbage after the first and asks again. The first
@@ -39,17 +36,20 @@ static void *refused(pn_lua *lua) {
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
     pn_lua *lua = context;
     pn_ledger *ledger = &lua->actor->ledger;
+    void *result;
     if (block == NULL) {
         if (new_size == 0) return NULL;
         count_type(lua, old_size); /* for new objects Lua says the type here */
-        old_size = 0;
+        result = pn_mem_try(ledger, new_size);
+    } else if (new_size == 0) {
+        pn_mem_free(ledger, block, old_size);
+        return NULL;
+    } else {
+        result = pn_mem_resize(ledger, block, old_size, new_size);
     }
-    void *result = pn_mem_resize(ledger, block, old_size, new_size);
-    if (PN_LIKELY(result != NULL || new_size == 0)) {
-        lua->refusals = 0;
-        return result;
-    }
-    return refused(lua);
+    if (PN_UNLIKELY(result == NULL)) return refused(lua);
+    lua->refusals = 0;
+    return result;
 }
 
 static int panic(lua_State *L) {

@@ -375,7 +375,6 @@ int pn_push_received(lua_State *L, pn_msg *msg) {
     pn_lua *lua = pn_lua_of(L);
     pn_task *task = lua->current;
     pn_worker *worker = pn_lua_worker(lua);
-    luaL_checkstack(L, 6, NULL);
     if (PN_UNLIKELY(task->msg != NULL)) pn_msg_destroy(worker, task->msg, PN_ENO_REPLY);
     task->msg = msg;
     if (PN_UNLIKELY(msg->kind > PN_MSG_REQUEST)) {

@@ -4,23 +4,12 @@
 
 #include "base/assert.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_PASSES_THROUGH 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_PASSES_THROUGH 1
-#endif
-#endif
-#ifndef POOL_PASSES_THROUGH
-#define POOL_PASSES_THROUGH 0
-#endif
-
 #define SMALL_CLASSES (PN_POOL_SMALL_BYTES / 16)
 #define BATCH_BYTES   32768
 #define BATCH_MAX     128
 #define BATCH_MIN     4
 
-static inline bool is_large(size_t size) { return POOL_PASSES_THROUGH || size > PN_POOL_LARGE_BYTES; }
+static inline bool is_large(size_t size) { return PN_POOL_PASSES_THROUGH || size > PN_POOL_LARGE_BYTES; }
 
 static inline unsigned class_of(size_t size) {
     if (PN_LIKELY(size <= PN_POOL_SMALL_BYTES)) return (unsigned)((size - 1) >> 4);
@@ -84,19 +73,19 @@ static __attribute__((noinline)) void spill(pn_pool *pool, unsigned c) {
     class->free_count = 0;
 }
 
-void *pn_pool_get(pn_pool *pool, size_t size) {
-    if (PN_UNLIKELY(is_large(size))) return pn_heap__large(pool->heap, NULL, 0, size);
+void *pn_pool__get(pn_pool *pool, size_t size) {
+    if (is_large(size)) return pn_heap__large(pool->heap, NULL, 0, size);
     unsigned c = class_of(size);
     pn_pool_class *class = &pool->classes[c];
     void *block = class->free;
-    if (PN_UNLIKELY(block == NULL)) return refill(pool, c);
+    if (block == NULL) return refill(pool, c);
     class->free = next_of(block);
     class->free_count--;
     return block;
 }
 
-void pn_pool_put(pn_pool *pool, void *block, size_t size) {
-    if (PN_UNLIKELY(is_large(size))) {
+void pn_pool__put(pn_pool *pool, void *block, size_t size) {
+    if (is_large(size)) {
         pn_heap__large(pool->heap, block, size, 0);
         return;
     }
@@ -104,7 +93,7 @@ void pn_pool_put(pn_pool *pool, void *block, size_t size) {
     pn_pool_class *class = &pool->classes[c];
     set_next(block, class->free);
     class->free = block;
-    if (PN_UNLIKELY(++class->free_count == class->batch)) spill(pool, c);
+    if (++class->free_count == class->batch) spill(pool, c);
 }
 
 void *pn_pool_resize(pn_pool *pool, void *block, size_t old_size, size_t new_size) {

@@ -13,6 +13,7 @@
 #ifndef PN_MEMORY_POOL_H
 #define PN_MEMORY_POOL_H
 
+#include "base/assert.h"
 #include "memory/heap.h"
 
 #define PN_POOL_SMALL_BYTES 512
@@ -35,9 +36,51 @@ typedef struct pn_pool {
 void pn_pool_init(pn_pool *pool, pn_heap *heap);
 void pn_pool_close(pn_pool *pool); /* blocks still out stay valid until the heap is destroyed */
 
+#if defined(__SANITIZE_ADDRESS__)
+#define PN_POOL_PASSES_THROUGH 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PN_POOL_PASSES_THROUGH 1
+#endif
+#endif
+#ifndef PN_POOL_PASSES_THROUGH
+#define PN_POOL_PASSES_THROUGH 0
+#endif
+
+/* The slow ways: an empty list, a full list, a class above the small ones, a large block. */
+void *pn_pool__get(pn_pool *pool, size_t size);
+void pn_pool__put(pn_pool *pool, void *block, size_t size);
+
+static inline bool pn_pool_is_small(size_t size) {
+    return !PN_POOL_PASSES_THROUGH && size <= PN_POOL_SMALL_BYTES;
+}
+
 /* NULL without memory. size > 0. */
-void *pn_pool_get(pn_pool *pool, size_t size);
-void pn_pool_put(pn_pool *pool, void *block, size_t size);
+static inline void *pn_pool_get(pn_pool *pool, size_t size) {
+    if (pn_pool_is_small(size)) {
+        pn_pool_class *class = &pool->classes[(size - 1) >> 4];
+        void *block = class->free;
+        if (PN_LIKELY(block != NULL)) {
+            class->free = *(void **)block;
+            class->free_count--;
+            return block;
+        }
+    }
+    return pn_pool__get(pool, size);
+}
+
+static inline void pn_pool_put(pn_pool *pool, void *block, size_t size) {
+    if (pn_pool_is_small(size)) {
+        pn_pool_class *class = &pool->classes[(size - 1) >> 4];
+        if (PN_LIKELY(class->free_count + 1 < class->batch)) {
+            *(void **)block = class->free;
+            class->free = block;
+            class->free_count++;
+            return;
+        }
+    }
+    pn_pool__put(pool, block, size);
+}
 
 /* As realloc; stays in place within a size class. */
 void *pn_pool_resize(pn_pool *pool, void *block, size_t old_size, size_t new_size);
