@@ -93,8 +93,9 @@ struct encoder {
     pn_parcel *parcel;
     const char *root;
     bool takes_functions;
-    int memo; /* stack index of a table: function -> number, upvalue id -> number; 0: none yet */
+    int memo; /* stack index of a table: function -> number, upvalue id -> number */
     uint32_t function_count, upvalue_count;
+    bool has_shared; /* something was met twice: the decoder must remember, too */
 };
 
 static void encode(struct encoder *e, int index, const struct level *level, int depth);
@@ -328,6 +329,7 @@ static uint32_t memo_number(struct encoder *e, const void *key, uint32_t next) {
     if (lua_rawgetp(L, e->memo, key) == LUA_TNUMBER) {
         uint32_t known = (uint32_t)lua_tointeger(L, -1);
         lua_pop(L, 1);
+        e->has_shared = true;
         return known;
     }
     lua_pop(L, 1);
@@ -455,7 +457,10 @@ void pn_codec_encode_program(lua_State *L, int index, pn_parcel *parcel, const c
     luaL_checkstack(L, 4, NULL);
     lua_newtable(L);
     e.memo = lua_gettop(L);
+    size_t flag_at = parcel->bytes->size;
+    put_tag(&e, 0);
     encode(&e, index, NULL, 0);
+    parcel->bytes->data[flag_at] = e.has_shared;
     lua_pop(L, 1);
 }
 
@@ -465,8 +470,10 @@ struct decoder {
     lua_State *L;
     const uint8_t *at, *end;
     const pn_msg *msg;
-    int memo; /* stack index of a table: n -> n-th function, -2n and -2n-1 -> owner of upvalue n */
+    int memo; /* stack index of a table: n -> n-th function, -2n and -2n-1 -> owner of upvalue n; 0:
+               * nothing is shared, nothing is remembered */
     lua_Integer function_count;
+    bool takes_functions;
 };
 
 static void decode(struct decoder *d, int depth);
@@ -567,14 +574,17 @@ static void decode_upvalue(struct decoder *d, int function, int n, int depth) {
     }
     lua_Integer id = take_u32(d);
     if (tag == TAG_UPVALUE) {
-        lua_pushvalue(L, function);
-        lua_rawseti(L, d->memo, -2 * id);
-        lua_pushinteger(L, n);
-        lua_rawseti(L, d->memo, -2 * id - 1);
+        if (d->memo != 0) {
+            lua_pushvalue(L, function);
+            lua_rawseti(L, d->memo, -2 * id);
+            lua_pushinteger(L, n);
+            lua_rawseti(L, d->memo, -2 * id - 1);
+        }
         decode(d, depth + 1);
         if (lua_setupvalue(L, function, n) == NULL) damaged(d);
         return;
     }
+    if (d->memo == 0) damaged(d);
     lua_rawgeti(L, d->memo, -2 * id);
     lua_rawgeti(L, d->memo, -2 * id - 1);
     if (tag != TAG_UPVALUE_SEEN || !lua_isfunction(L, -2)) damaged(d);
@@ -586,14 +596,16 @@ static void decode_upvalue(struct decoder *d, int function, int n, int depth) {
 
 static void decode_function(struct decoder *d, int depth) {
     lua_State *L = d->L;
-    if (depth >= PN_CODEC_DEPTH_MAX || d->memo == 0) damaged(d);
+    if (depth >= PN_CODEC_DEPTH_MAX || !d->takes_functions) damaged(d);
     luaL_checkstack(L, 6, "copied function");
     size_t size;
     const char *code = take_string(d, &size);
     if (luaL_loadbufferx(L, code, size, "=copied", "b") != LUA_OK) lua_error(L);
     int function = lua_gettop(L);
-    lua_pushvalue(L, function);
-    lua_rawseti(L, d->memo, ++d->function_count);
+    if (d->memo != 0) {
+        lua_pushvalue(L, function);
+        lua_rawseti(L, d->memo, ++d->function_count);
+    }
     int count = *take(d, 1);
     for (int n = 1; n <= count; n++) decode_upvalue(d, function, n, depth);
 }
@@ -700,11 +712,14 @@ void pn_codec_decode(lua_State *L, const uint8_t **at, const uint8_t *end, const
 }
 
 void pn_codec_decode_program(lua_State *L, const uint8_t **at, const uint8_t *end) {
-    struct decoder d = {.L = L, .at = *at, .end = end};
-    lua_newtable(L);
-    d.memo = lua_gettop(L);
+    struct decoder d = {.L = L, .at = *at, .end = end, .takes_functions = true};
+    bool has_shared = *take(&d, 1) != 0;
+    if (has_shared) {
+        lua_newtable(L);
+        d.memo = lua_gettop(L);
+    }
     decode(&d, 0);
-    lua_remove(L, d.memo);
+    if (has_shared) lua_remove(L, d.memo);
     *at = d.at;
 }
 

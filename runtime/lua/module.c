@@ -13,6 +13,7 @@ extern const pn_embedded_file pn_embedded[];
 static const char members_key = 0; /* function -> { module, field } */
 static const char array_key = 0;   /* the metatable of JSON arrays */
 static const char system_key = 0;
+static const char module_key = 0;  /* registry: the metatable of unfinished modules; in one: which it is */
 
 void *pn_module_system_mark(void) { return (void *)(uintptr_t)&system_key; }
 
@@ -126,6 +127,8 @@ static const pn_module *find_ours(lua_State *L, const char *name) {
 static void complete(lua_State *L, const pn_module *module) {
     lua_pushnil(L);
     lua_setmetatable(L, 1);
+    lua_pushnil(L);
+    lua_rawsetp(L, 1, &module_key);
     for (const luaL_Reg *f = module->functions; f != NULL && f->name != NULL; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, 1, f->name);
@@ -137,11 +140,17 @@ static void complete(lua_State *L, const pn_module *module) {
     lua_call(L, 1, 0);
 }
 
-static const pn_module *module_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+/* Which module an unfinished table is, under a key of ours. */
+static const pn_module *module_of(lua_State *L) {
+    lua_rawgetp(L, 1, &module_key);
+    const pn_module *module = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return module;
+}
 
 static int module_index(lua_State *L) {
     const pn_module *module = module_of(L);
-    if (lua_type(L, 2) != LUA_TSTRING) return 0;
+    if (module == NULL || lua_type(L, 2) != LUA_TSTRING) return 0;
     const char *name = lua_tostring(L, 2);
     for (const luaL_Reg *f = module->functions; f != NULL && f->name != NULL; f++) {
         if (strcmp(f->name, name) != 0) continue;
@@ -158,23 +167,33 @@ static int module_index(lua_State *L) {
 }
 
 static int module_pairs(lua_State *L) {
-    complete(L, module_of(L));
+    const pn_module *module = module_of(L);
+    if (module != NULL) complete(L, module);
     lua_getglobal(L, "next");
     lua_pushvalue(L, 1);
     lua_pushnil(L);
     return 3;
 }
 
+/* One metatable serves all unfinished modules of a state. */
+static void push_lazy_metatable(lua_State *L) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &module_key) == LUA_TTABLE) return;
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 2);
+    lua_pushcfunction(L, module_index);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, module_pairs);
+    lua_setfield(L, -2, "__pairs");
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
+}
+
 static void push_lazy(lua_State *L, const pn_module *module) {
     lua_newtable(L);
     if (module->open != NULL) module->open(L);
-    lua_createtable(L, 0, 2);
     lua_pushlightuserdata(L, (void *)(uintptr_t)module);
-    lua_pushcclosure(L, module_index, 1);
-    lua_setfield(L, -2, "__index");
-    lua_pushlightuserdata(L, (void *)(uintptr_t)module);
-    lua_pushcclosure(L, module_pairs, 1);
-    lua_setfield(L, -2, "__pairs");
+    lua_rawsetp(L, -2, &module_key);
+    push_lazy_metatable(L);
     lua_setmetatable(L, -2);
 }
 
