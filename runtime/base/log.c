@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "none"};
 
@@ -31,37 +32,21 @@ void pn_log_time(char out[32], uint64_t unix_ns) {
     snprintf(out + n, 32 - n, ".%03uZ", (unsigned)(unix_ns / 1000000ULL % 1000));
 }
 
-/* The length of the valid UTF-8 sequence at p, or 0. */
-static size_t utf8_length(const uint8_t *p, size_t left) {
-    if (p[0] < 0x80) return 1;
-    size_t n = p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 :
-               p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : 0;
-    if (n == 0 || n > left) return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    }
-    if (p[0] == 0xe0 && p[1] < 0xa0) return 0;
-    if (p[0] == 0xed && p[1] > 0x9f) return 0;
-    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-    if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
-    return n;
-}
-
 /* One character as it stands in a JSON string; returns bytes of `text` used, sets *piece. */
-static size_t quote_one(const uint8_t *p, size_t left, char scratch[8], size_t *piece) {
+static size_t quote_one(const char *p, size_t left, char scratch[8], size_t *piece) {
     static const char *const shorts = "\b" "b" "\f" "f" "\n" "n" "\r" "r" "\t" "t" "\"\"\\\\";
     for (const char *s = shorts; *s != '\0'; s += 2) {
-        if (*p != (uint8_t)s[0]) continue;
+        if (*p != s[0]) continue;
         scratch[0] = '\\';
         scratch[1] = s[1];
         *piece = 2;
         return 1;
     }
-    if (*p < 0x20) {
-        *piece = (size_t)snprintf(scratch, 8, "\\u%04x", *p);
+    if ((uint8_t)*p < 0x20) {
+        *piece = (size_t)snprintf(scratch, 8, "\\u%04x", (unsigned)*p);
         return 1;
     }
-    size_t n = utf8_length(p, left);
+    size_t n = pn_utf8_length(p, left);
     if (n == 0) {
         memcpy(scratch, "\xef\xbf\xbd", 3);
         *piece = 3;
@@ -79,7 +64,7 @@ size_t pn_log_quote(char *out, size_t room, const char *text, size_t size) {
     for (size_t i = 0; i < size;) {
         char scratch[8];
         size_t piece;
-        size_t taken = quote_one((const uint8_t *)text + i, size - i, scratch, &piece);
+        size_t taken = quote_one(text + i, size - i, scratch, &piece);
         if (used + piece + 1 > room) break;
         memcpy(out + used, scratch, piece);
         used += piece;
