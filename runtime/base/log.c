@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,10 +15,21 @@ static const char *const level_names[] = {"debug", "info", "warn", "error", "non
 
 const char *pn_log_level_name(pn_log_level level) { return level_names[level]; }
 
+/* A descriptor that is shared may have been made non-blocking by its other users (libuv does so with
+ * pipes); a line is then not lost but waits, as it would otherwise. */
+static bool wait_until_writable(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    while (poll(&p, 1, -1) < 0) {
+        if (errno != EINTR) return false;
+    }
+    return true;
+}
+
 void pn_log_write(const pn_log *log, const char *line, size_t size) {
     while (log->fd >= 0 && size > 0) {
         ssize_t n = write(log->fd, line, size);
         if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN && wait_until_writable(log->fd)) continue;
         if (n <= 0) return; /* nobody is left to tell */
         line += n;
         size -= (size_t)n;
@@ -76,7 +88,7 @@ size_t pn_log_quote(char *out, size_t room, const char *text, size_t size) {
 
 void pn_log_vprintf(const pn_log *log, pn_log_level level, const char *format, va_list args) {
     if (log->fd < 0 || level < log->level) return;
-    char message[PN_LOG_LINE_MAX_BYTES / 2];
+    char message[PN_LOG_LINE_MAX_BYTES];
     int n = vsnprintf(message, sizeof message, format, args);
     if (n < 0) return;
     size_t size = (size_t)n < sizeof message ? (size_t)n : sizeof message - 1;
@@ -90,7 +102,10 @@ void pn_log_vprintf(const pn_log *log, pn_log_level level, const char *format, v
         used += pn_log_quote(line + used, sizeof line - used - 2, message, size);
         line[used++] = '}';
     } else {
-        used = (size_t)snprintf(line, sizeof line, "%-5s %s", level_names[level], message);
+        used = (size_t)snprintf(line, sizeof line, "%-5s ", level_names[level]);
+        if (size > sizeof line - used - 1) size = sizeof line - used - 1;
+        memcpy(line + used, message, size);
+        used += size;
     }
     line[used++] = '\n';
     pn_log_write(log, line, used);
