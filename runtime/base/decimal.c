@@ -12,7 +12,7 @@
 typedef unsigned __int128 u128;
 
 #define EXACT_EXPONENT_MAX 27 /* 5^27 < 2^63 */
-#define DIGITS_MAX         770 /* 767 significant digits decide any double; one more says "and then some" */
+#define DIGITS_MAX         770 /* 767 significant digits decide any double; then whether more follow */
 #define EXPONENT_MAX       400 /* past every double, whatever a 64-bit mantissa is */
 #define MANTISSA_BITS      52
 

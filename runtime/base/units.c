@@ -103,7 +103,8 @@ int pn_units_parse_duration(const char *text, size_t size, uint64_t *ns) {
 
 int pn_units_seconds_to_ns(double seconds, uint64_t *ns) {
     if (!(seconds >= 0) || isinf(seconds)) return PN_EBAD_UNIT;
-    if (seconds > (double)(PN_DURATION_MAX_NS / PN_NS_PER_S)) return PN_ETOO_LARGE;
+    const uint64_t max_s = PN_DURATION_MAX_NS / PN_NS_PER_S;
+    if (seconds > (double)max_s) return PN_ETOO_LARGE;
     *ns = (uint64_t)llround(seconds * 1e9);
     return 0;
 }
@@ -142,9 +143,9 @@ static size_t put_thousandths(char *out, size_t room, uint64_t value, const char
 const char *pn_units_format_duration(uint64_t ns, char text[PN_UNITS_TEXT_BYTES]) {
     size_t room = PN_UNITS_TEXT_BYTES, used = 0;
     if (ns == 0) return memcpy(text, "0s", 3);
-    for (size_t i = COUNT(duration_units) - 1; i > SECONDS; i--) { /* ns, us, ms: what does not round up */
+    for (size_t i = COUNT(duration_units) - 1; i > SECONDS; i--) { /* the first that does not round up */
         uint64_t value = thousandths(ns, duration_units[i].factor);
-        if (value >= 1000 * 1000) continue;
+        if (value >= 1000000) continue;
         put_thousandths(text, room, value, duration_units[i].name);
         return text;
     }
@@ -162,7 +163,8 @@ const char *pn_units_format_duration(uint64_t ns, char text[PN_UNITS_TEXT_BYTES]
 
 const char *pn_units_format_size(uint64_t bytes, char text[PN_UNITS_TEXT_BYTES]) {
     size_t i = COUNT(size_units) - 1;
-    while (i > 0 && thousandths(bytes, size_units[i].factor) >= 1024 * 1000) i--;
-    put_thousandths(text, PN_UNITS_TEXT_BYTES, thousandths(bytes, size_units[i].factor), size_units[i].name);
+    while (i > 0 && thousandths(bytes, size_units[i].factor) >= 1024000) i--;
+    put_thousandths(text, PN_UNITS_TEXT_BYTES, thousandths(bytes, size_units[i].factor),
+                    size_units[i].name);
     return text;
 }

@@ -7,12 +7,13 @@
  * past the range of a double is an error, one too small for it is zero. Strings may hold \u0000. Of equal
  * keys in an object the last one counts: pn_json_find does so, whoever builds values must.
  *
- * The writer appends to a pn_buf. Integers are exact; doubles are the shortest text that reads back, with
- * a point or an exponent, so a value comes back as what it was. Bad UTF-8, NaN and infinities are refused.
+ * The writer appends to a pn_buf. Integers are exact; doubles are the shortest text that reads back,
+ * with a point or an exponent, so a value comes back as what it was. Bad UTF-8, NaN and infinities are
+ * refused.
  *
- * Ownership: reader and writer are plain structs of the caller and own nothing; the text must outlive the
- * reader. So the caller may leave at any moment, by longjmp too (Lua raises so), with nothing to close but
- * what is its own. Nothing here allocates, but for the writer's buffer.
+ * Ownership: reader and writer are plain structs of the caller and own nothing; the text must outlive
+ * the reader. So the caller may leave at any moment, by longjmp too (Lua raises so), with nothing to
+ * close but what is its own. Nothing here allocates, but for the writer's buffer.
  *
  * Threads: no state beyond the structs. Limits: depth, size; both named below.
  */

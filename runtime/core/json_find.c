@@ -39,7 +39,8 @@ static int parse_index(struct finder *f, const char *p, struct step *step) {
 
 static int parse_quoted(struct finder *f, const char *p, struct step *step) {
     pn_json_reader quoted;
-    pn_json_reader_init(&quoted, p, (size_t)(f->path_end - p), &(pn_json_limits){.size_max_bytes = SIZE_MAX});
+    pn_json_reader_init(&quoted, p, (size_t)(f->path_end - p),
+                        &(pn_json_limits){.size_max_bytes = SIZE_MAX});
     if (pn_json_read(&quoted) != PN_JSON_STRING) return bad_path(f, quoted.where, "a JSON string");
     *step = (struct step){.key = quoted.string, .rest = quoted.at};
     if (step->rest == f->path_end || *step->rest != ']') return bad_path(f, step->rest, "']'");
@@ -88,7 +89,7 @@ static void descend(struct finder *f, const char *path) {
         return;
     }
     if (r->token != PN_JSON_ARRAY && r->token != PN_JSON_OBJECT) return;
-    parse_step(f, path, &step);
+    if (parse_step(f, path, &step) != 0) pn_unreachable(); /* check_path has been over it */
     if (step.is_index != (r->token == PN_JSON_ARRAY)) {
         pn_json_skip(r);
         return;

@@ -75,8 +75,11 @@ static void describe(char *out, size_t room, const char *p, size_t left) {
 }
 
 const char *pn_json_message(const pn_json_reader *r, char text[PN_JSON_MESSAGE_BYTES]) {
-    if (r->err == 0) return strcpy(text, "no error");
-    if (r->err == PN_ENOT_FOUND) return strcpy(text, "there is no value at the path");
+    if (r->err == 0 || r->err == PN_ENOT_FOUND) {
+        snprintf(text, PN_JSON_MESSAGE_BYTES, "%s",
+                 r->err == 0 ? "no error" : "there is no value at the path");
+        return text;
+    }
     if (r->err == PN_ETOO_LARGE) {
         snprintf(text, PN_JSON_MESSAGE_BYTES, "%zu bytes, over the limit of %zu",
                  (size_t)(r->end - r->start), r->size_max_bytes);
@@ -85,7 +88,8 @@ const char *pn_json_message(const pn_json_reader *r, char text[PN_JSON_MESSAGE_B
     pn_json_place place = pn_json_locate(r);
     int n = r->err == PN_EBAD_VALUE
                 ? snprintf(text, PN_JSON_MESSAGE_BYTES, "in the path, column %zu: ", place.column)
-                : snprintf(text, PN_JSON_MESSAGE_BYTES, "line %zu, column %zu: ", place.line, place.column);
+                : snprintf(text, PN_JSON_MESSAGE_BYTES, "line %zu, column %zu: ", place.line,
+                           place.column);
     char *rest = text + n, found[24];
     size_t room = PN_JSON_MESSAGE_BYTES - (size_t)n;
     describe(found, sizeof found, r->where, (size_t)(r->end - r->where));
@@ -131,7 +135,7 @@ static const char *check_unicode(pn_json_reader *r, const char *p) {
     int32_t low = r->end - second >= 6 && second[0] == '\\' && second[1] == 'u'
                       ? hex4(second + 2, r->end, &bad) : -1;
     if (code < 0xdc00 && low >= 0xdc00 && low <= 0xdfff) return p + 12;
-    fail_because(r, p, "a surrogate alone, expected one of \\ud800 to \\udbff and one of \\udc00 to \\udfff");
+    fail_because(r, p, "a surrogate without its other half");
     return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * json_scan.h - what reader and writer of json.h share: the search for the end of a plain run in a string.
+ * json_scan.h - what reader and writer of json.h share: the end of a plain run within a string.
  */
 #ifndef PN_CORE_JSON_SCAN_H
 #define PN_CORE_JSON_SCAN_H

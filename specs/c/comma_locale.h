@@ -33,7 +33,7 @@ static bool make_comma_locale(const char *folder) {
 }
 
 static void with_comma_locale(void (*check)(void)) {
-    char folder[] = "/tmp/pn-locale-XXXXXX", command[64];
+    char folder[] = P_tmpdir "/pn-locale-XXXXXX", command[64];
     CHECK(mkdtemp(folder) != NULL);
     bool made = make_comma_locale(folder);
     pid_t pid = made ? fork() : 0;

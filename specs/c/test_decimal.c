@@ -65,7 +65,7 @@ TEST(decimal_ties_go_to_even) {
     for (int i = 0; i < 100000; i++) {
         uint64_t between = (pn_rand_draw(&r) >> 10 | 1ULL << 53) | 1; /* 54 bits, the last one set */
         for (int step = -1; step <= 1; step++) check_mantissa(between + (uint64_t)(int64_t)step, 0);
-        int k = (int)pn_rand_below(&r, 4); /* k binary places need k decimal places: m / 2^k = m5^k / 10^k */
+        int k = (int)pn_rand_below(&r, 4); /* m / 2^k = m 5^k / 10^k */
         static const uint64_t pow5[] = {1, 5, 25, 125};
         for (int step = -1; step <= 1; step++) {
             check_mantissa(between * pow5[k] + (uint64_t)(int64_t)step, -k);
@@ -107,7 +107,7 @@ static void take_apart(const char *text, size_t size, uint64_t *digits, int *exp
     *digits = 0, *exponent = 0;
     for (size_t i = 0; i < size; i++) {
         if (text[i] == 'e') {
-            *exponent += atoi(text + i + 1);
+            *exponent += (int)strtol(text + i + 1, NULL, 10);
             break;
         }
         if (text[i] == '.') is_fraction = true;
@@ -134,8 +134,8 @@ static bool would_do(double x, int count) {
     take_apart(text, strlen(text), &digits, &exponent, &unused);
     for (int have = unused; have < count; have++) digits *= 10, exponent--;
     for (int step = -1; step <= 1; step++) {
-        snprintf(text, sizeof text, "%llue%d", (unsigned long long)(digits + (uint64_t)(int64_t)step),
-                 exponent);
+        unsigned long long beside = digits + (uint64_t)(int64_t)step;
+        snprintf(text, sizeof text, "%llue%d", beside, exponent);
         if (strtod(text, NULL) == x) return true;
     }
     return false;

@@ -93,7 +93,7 @@ TEST(log_lines_are_cut_to_the_limit) {
     s.log.json = true;
     static const char *const pieces[] = {"m", "\x01", "\"", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xff"};
     for (size_t p = 0; p < sizeof pieces / sizeof *pieces; p++) {
-        for (size_t size = 600; size < 2 * PN_LOG_LINE_MAX_BYTES; size += 11) {
+        for (size_t size = 600; size < sizeof message / 2; size += 11) {
             message[0] = '\0';
             char *end = message;
             for (size_t i = 0; i < size % 7; i++) *end++ = '-';
@@ -110,10 +110,12 @@ TEST(log_lines_are_cut_to_the_limit) {
 }
 
 TEST(log_quote_is_json_and_fits) {
-    static const char text[] = "a\"\\/\b\f\n\r\t\x01\x1f\x7f\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xff\xe2\x82z\0end";
+    static const char text[] = "a\"\\/\b\f\n\r\t\x01\x1f\x7f\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"
+                               "\xff\xe2\x82z\0end";
     char out[128];
     size_t n = pn_log_quote(out, sizeof out, text, sizeof text - 1);
-    static const char expected[] = "\"a\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"
+    static const char expected[] = "\"a\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f"
+                                   "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"
                                    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\\u0000end\"";
     CHECK_EQ(n, sizeof expected - 1);
     CHECK_MEM(out, expected, n);

@@ -126,7 +126,9 @@ TEST(map_without_memory_stays_as_it_was) {
     uint64_t refused = 0;
     for (uint64_t key = 0; key < 1000; key++) {
         o.ledger.limit_bytes = pn_ledger_live(&o.ledger);
-        for (uint64_t known = 0; known < key; known += 37) CHECK_EQ(pn_map_set(&map, known, known + 1), 0);
+        for (uint64_t known = 0; known < key; known += 37) {
+            CHECK_EQ(pn_map_set(&map, known, known + 1), 0);
+        }
         int err = pn_map_set(&map, key, key + 1);
         refused += err == PN_ENOMEM;
         CHECK_EQ(map.count, key + (err == 0));

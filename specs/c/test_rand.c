@@ -1,4 +1,4 @@
-/* Keyed randomness: splitmix64's published numbers, uniform draws, and independence of what is left out. */
+/* Keyed randomness: splitmix64's published numbers, uniform draws, independence of what is left out. */
 #include "base/rand.h"
 
 #include <string.h>
@@ -9,10 +9,11 @@
 
 /* A key of 0 is splitmix64 seeded with 0; these are its first outputs, as published with it. */
 TEST(rand_is_splitmix64) {
-    static const uint64_t expected[] = {0xe220a8397b1dcdafULL, 0x6e789e6aa1b965f4ULL, 0x06c45d188009454fULL,
-                                        0xf88bb8a8724c81ecULL, 0x1b39896a51a8749bULL};
+    static const uint64_t expected[] = {0xe220a8397b1dcdafULL, 0x6e789e6aa1b965f4ULL,
+                                        0x06c45d188009454fULL, 0xf88bb8a8724c81ecULL,
+                                        0x1b39896a51a8749bULL};
     pn_rand r = {0, 0};
-    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) CHECK(pn_rand_draw(&r) == expected[i]);
+    for (size_t i = 0; i < 5; i++) CHECK(pn_rand_draw(&r) == expected[i]);
     CHECK_EQ(r.counter, 5);
 }
 

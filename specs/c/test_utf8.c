@@ -35,7 +35,8 @@ TEST(utf8_length_agrees_with_the_definition_everywhere) {
     static const uint8_t last[] = {0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xff};
     for (uint32_t bytes = 0; bytes < 1u << 19; bytes++) { /* what can begin four bytes, and around */
         for (size_t i = 0; i < sizeof last; i++) {
-            uint8_t u[4] = {(uint8_t)(0xf0 | bytes >> 16), (uint8_t)(bytes >> 8), (uint8_t)bytes, last[i]};
+            uint8_t u[4] = {(uint8_t)(0xf0 | bytes >> 16), (uint8_t)(bytes >> 8), (uint8_t)bytes,
+                            last[i]};
             compare(u, 4);
         }
     }

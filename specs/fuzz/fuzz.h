@@ -33,4 +33,11 @@ static inline void *fuzz_copy(const void *bytes, size_t size) {
     return copy;
 }
 
+/* What a double is, for comparing: -0 is not 0. */
+static inline uint64_t fuzz_bits(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 #endif

@@ -94,7 +94,7 @@ static bool accepts(text t) {
 static void check_same_token(const pn_json_reader *a, const pn_json_reader *b) {
     PROPERTY(a->token == b->token);
     if (a->token == PN_JSON_INT) PROPERTY(a->integer == b->integer);
-    if (a->token == PN_JSON_DOUBLE) PROPERTY(memcmp(&a->number, &b->number, sizeof a->number) == 0);
+    if (a->token == PN_JSON_DOUBLE) PROPERTY(fuzz_bits(a->number) == fuzz_bits(b->number));
     if (a->token == PN_JSON_STRING || a->token == PN_JSON_KEY) {
         PROPERTY(pn_json_same(&a->string, &b->string));
     }
@@ -178,7 +178,9 @@ static const cJSON *child_of(const cJSON *item, const char *name, size_t size, l
     const cJSON *found = NULL;
     if (item == NULL || (item->type & 0xff) != (name != NULL ? cJSON_Object : cJSON_Array)) return NULL;
     for (const cJSON *c = item->child; c != NULL; c = c->next) {
-        if (name == NULL ? --index == 0 : strlen(c->string) == size && memcmp(c->string, name, size) == 0) {
+        if (name == NULL) {
+            if (--index == 0) return c;
+        } else if (strlen(c->string) == size && memcmp(c->string, name, size) == 0) {
             found = c;
         }
     }
@@ -192,7 +194,8 @@ static bool walk_tree(const cJSON *item, text path, const cJSON **found) {
         const char *start = p;
         if (*p == '[') {
             long index = 0;
-            for (p++; p < end && *p >= '0' && *p <= '9' && index < 100000; p++) index = index * 10 + *p - '0';
+            p++;
+            while (p < end && *p >= '0' && *p <= '9' && index < 100000) index = index * 10 + *p++ - '0';
             if (p == end || *p++ != ']' || index == 0 || start[1] == '0') return false;
             item = child_of(item, NULL, 0, index);
         } else {

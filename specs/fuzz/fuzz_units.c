@@ -30,7 +30,8 @@ static long double factor_of(const char *unit, size_t size, long double bare) {
     } units[] = {{"h", 3600e9L}, {"m", 60e9L}, {"s", 1e9L}, {"ms", 1e6L}, {"us", 1e3L}, {"ns", 1},
                  {"B", 1}, {"KB", 0x1p10L}, {"MB", 0x1p20L}, {"GB", 0x1p30L}, {"TB", 0x1p40L}};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strlen(units[i].name) == size && memcmp(units[i].name, unit, size) == 0) return units[i].factor;
+        bool is_it = strlen(units[i].name) == size && memcmp(units[i].name, unit, size) == 0;
+        if (is_it) return units[i].factor;
     }
     PROPERTY(size == 0);
     return bare;
@@ -72,7 +73,8 @@ static void check_duration(const char *text, size_t size) {
     pn_units_format_duration(ns, written);
 #if PN_PLANT_BUG == 2
     char *point = strchr(written, '.'); /* two decimals at most */
-    if (point != NULL && strspn(point + 1, "0123456789") == 3) memmove(point + 3, point + 4, strlen(point + 3));
+    bool has_three = point != NULL && strspn(point + 1, "0123456789") == 3;
+    if (has_three) memmove(point + 3, point + 4, strlen(point + 3));
 #endif
     PROPERTY(pn_units_parse_duration(written, strlen(written), &again) == 0);
     uint64_t slack = ns < PN_NS_PER_MS ? 0 : ns < PN_NS_PER_S ? 500 : 500000;

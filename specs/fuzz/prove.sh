@@ -67,10 +67,12 @@ for harness; do
   for bug in $bugs; do
     build "$name" "$bug"
     log=$out/$name-$bug.log started=$(date +%s)
-    if ! run "$name" "$bug" -max_total_time="$seconds" && ls "$out/$name-$bug-crash-"* >/dev/null 2>&1; then
+    if ! run "$name" "$bug" -max_total_time="$seconds" &&
+       ls "$out/$name-$bug-crash-"* >/dev/null 2>&1; then
       what=$(sed -n 's/.*does not hold: //p; s/^SUMMARY: //p' "$log" | head -1)
       executions=$(sed -n 's/^#\([0-9]*\).*/\1/p' "$log" | tail -1)
-      echo "fuzz_$name: bug $bug found in $(($(date +%s) - started)) s, after execution ${executions:-1}: $what"
+      took="$(($(date +%s) - started)) s, after execution ${executions:-1}"
+      echo "fuzz_$name: bug $bug found in $took: $what"
       found=$((found + 1))
     else
       echo "fuzz_$name: bug $bug not found in $seconds s, see $log"
