@@ -509,7 +509,7 @@ TEST(json_find_keeps_the_limits) {
     CHECK_EQ(pn_json_find("[[[]],1]", 8, "[2]", 3, &limits, &r), PN_ETOO_DEEP);
 
     static char text[2 * PN_JSON_DEPTH_MAX + 1], path[3 * PN_JSON_DEPTH_MAX + 1];
-    for (int i = 0; i < PN_JSON_DEPTH_MAX; i++) {
+    for (size_t i = 0; i < PN_JSON_DEPTH_MAX; i++) {
         text[i] = '[';
         text[PN_JSON_DEPTH_MAX + 1 + i] = ']';
         memcpy(&path[3 * i], "[1]", 3);
