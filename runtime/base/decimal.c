@@ -173,15 +173,23 @@ static uint64_t scale(uint64_t n, int k, int e, bool *has_rest) {
  * (with has_rest: to a little more). */
 static struct decimal fewest_digits(uint64_t low, uint64_t twice, bool has_rest, uint64_t high) {
     int dropped = 0;
-    uint64_t unit = 1;
-    while (high / (unit * 10) * (unit * 10) >= low) {
+    uint64_t unit = 1, first = low, last = high; /* the multiples of unit that are within: first to last */
+    while ((first + 9999) / 10000 <= last / 10000) { /* most numbers that people write have few digits */
+        first = (first + 9999) / 10000;
+        last /= 10000;
+        unit *= 10000;
+        dropped += 4;
+    }
+    while ((first + 9) / 10 <= last / 10) {
+        first = (first + 9) / 10;
+        last /= 10;
         unit *= 10;
         dropped++;
     }
     uint64_t below = twice / (2 * unit), rest = twice % (2 * unit);
     bool up = rest > unit || (rest == unit && (has_rest || below % 2 == 1));
-    if (below * unit < low) up = true;
-    if ((below + 1) * unit > high) up = false;
+    if (below < first) up = true;
+    if (below + 1 > last) up = false;
     return (struct decimal){below + up, dropped};
 }
 

@@ -116,7 +116,7 @@ static void descend(struct finder *f, const char *path) {
 
 int pn_json_find(const char *text, size_t size, const char *path, size_t path_size,
                  const pn_json_limits *limits, pn_json_reader *value) {
-    struct finder f = {.path = path, .path_end = path + path_size};
+    struct finder f = {.path = path, .path_end = path_size > 0 ? path + path_size : path};
     int err = check_path(&f);
     if (err == 0) {
         pn_json_reader_init(&f.reader, text, size, limits);

@@ -25,7 +25,8 @@ void pn_json_reader_init(pn_json_reader *r, const char *text, size_t size, const
     uint32_t depth_max = limits != NULL && limits->depth_max > 0 ? limits->depth_max
                                                                  : PN_JSON_DEPTH_DEFAULT;
     pn_assert(depth_max <= PN_JSON_DEPTH_MAX);
-    *r = (pn_json_reader){.where = text, .start = text, .at = text, .end = text + size,
+    *r = (pn_json_reader){.where = text, .start = text, .at = text,
+                          .end = size > 0 ? text + size : text,
                           .depth_max = depth_max, .size_max_bytes = size_max, .state = STATE_VALUE};
     if (size > size_max) r->err = PN_ETOO_LARGE;
 }
@@ -141,15 +142,9 @@ static const char *check_unicode(pn_json_reader *r, const char *p) {
 
 /* What the letter behind a backslash stands for; 0 for none of them. */
 static char unescape_letter(char c) {
-    switch (c) {
-    case '"': case '\\': case '/': return c;
-    case 'b': return '\b';
-    case 'f': return '\f';
-    case 'n': return '\n';
-    case 'r': return '\r';
-    case 't': return '\t';
-    default: return '\0';
-    }
+    static const char meaning[128] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                      ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
+    return (unsigned char)c < 128 ? meaning[(unsigned char)c] : '\0';
 }
 
 /* Checks the escape at p; returns its end or NULL. */
@@ -162,32 +157,38 @@ static const char *check_escape(pn_json_reader *r, const char *p) {
     return NULL;
 }
 
+/* Passes the escape, or the character outside ASCII, at p; NULL for what may be neither. */
+static const char *scan_special(pn_json_reader *r, const char *p) {
+    if (*p == '\\') {
+        r->string.is_escaped = true;
+        return check_escape(r, p);
+    }
+    bool is_control = (unsigned char)*p < 0x20;
+    size_t n = is_control ? 0 : pn_utf8_length(p, (size_t)(r->end - p));
+    if (n > 0) return p + n;
+    fail_expected(r, p, is_control ? "control characters to be escaped" : "UTF-8");
+    return NULL;
+}
+
 /* Checks the string whose first byte behind the quote is at p; returns the byte behind it, or NULL. */
 static const char *scan_string(pn_json_reader *r, const char *p) {
     r->string.raw = p;
     r->string.is_escaped = false;
     for (;;) {
         p = pn__json_plain_end(p, r->end);
+        while (p < r->end && pn__json_is_special[(unsigned char)*p]) { /* seldom one alone */
+            if (*p == '"') {
+                r->string.raw_size = (size_t)(p - r->string.raw);
+                return p + 1;
+            }
+            p = scan_special(r, p);
+            if (p == NULL) return NULL;
+        }
         if (p == r->end) {
             fail_expected(r, p, "a closing quote");
             return NULL;
         }
-        if (*p == '"') break;
-        if (*p == '\\') {
-            r->string.is_escaped = true;
-            p = check_escape(r, p);
-            if (p == NULL) return NULL;
-            continue;
-        }
-        size_t n = (unsigned char)*p < 0x20 ? 0 : pn_utf8_length(p, (size_t)(r->end - p));
-        if (n == 0) {
-            fail_expected(r, p, (unsigned char)*p < 0x20 ? "control characters to be escaped" : "UTF-8");
-            return NULL;
-        }
-        p += n;
     }
-    r->string.raw_size = (size_t)(p - r->string.raw);
-    return p + 1;
 }
 
 /* The escape at p, which has been checked: its bytes to `out`; returns how many, *end behind it. */
@@ -208,18 +209,30 @@ static size_t unescape_one(const char *p, const char **end, char out[PN_UTF8_MAX
     return pn_utf8_encode(code, out);
 }
 
+static bool has_backslash(const uint64_t *bytes) {
+    return pn__json_zero_bytes(*bytes ^ PN__JSON_EACH('\\')) != 0;
+}
+
 size_t pn_json_unescape(const pn_json_string *string, char *out) {
     const char *p = string->raw, *end = p + string->raw_size;
-    size_t size = 0;
-    while (p < end) {
-        const char *escape = string->is_escaped ? memchr(p, '\\', (size_t)(end - p)) : NULL;
-        size_t plain = (size_t)((escape != NULL ? escape : end) - p);
-        memcpy(out + size, p, plain);
-        size += plain;
-        if (escape == NULL) break;
-        size += unescape_one(escape, &p, out + size); /* writes no more than the escape's own length */
+    char *to = out;
+    if (!string->is_escaped) {
+        if (p < end) memcpy(out, p, string->raw_size);
+        return string->raw_size;
     }
-    return size;
+    while (p < end) { /* what is written is never longer than what was read: there is always room */
+        uint64_t word = 0;
+        if (*p == '\\') {
+            to += unescape_one(p, &p, to);
+        } else if (end - p >= 8 && !has_backslash(memcpy(&word, p, 8))) {
+            memcpy(to, &word, 8);
+            to += 8;
+            p += 8;
+        } else {
+            *to++ = *p++;
+        }
+    }
+    return (size_t)(to - out);
 }
 
 /* The bytes of a string, one after the other. */

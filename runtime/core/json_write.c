@@ -100,12 +100,14 @@ int pn_json_write_double(pn_json_writer *w, double value) {
 
 /* A quote, a backslash or a control character. */
 static void put_escape(pn_json_writer *w, char c) {
-    static const char hex[] = "0123456789abcdef", from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
-    const char *known = c != '\0' ? strchr(from, c) : NULL;
-    if (!reserve(w, known != NULL ? 2 : 6)) return;
+    static const char hex[] = "0123456789abcdef";
+    static const char letters[128] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+                                      ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
+    char letter = letters[(unsigned char)c];
+    if (!reserve(w, letter != '\0' ? 2 : 6)) return;
     put_byte(w, '\\');
-    if (known != NULL) {
-        put_byte(w, to[known - from]);
+    if (letter != '\0') {
+        put_byte(w, letter);
     } else {
         put(w, "u00", 3);
         put_byte(w, hex[c >> 4]);
@@ -113,25 +115,38 @@ static void put_escape(pn_json_writer *w, char c) {
     }
 }
 
+/* The end of what can be copied as it is; NULL at bad UTF-8. */
+static const char *copyable_end(const char *p, const char *end) {
+    for (;;) {
+        p = pn__json_plain_end(p, end);
+        if (p == end || (unsigned char)*p < 0x80) return p;
+        do {
+            size_t n = pn_utf8_length(p, (size_t)(end - p));
+            if (n == 0) return NULL;
+            p += n;
+        } while (p < end && (unsigned char)*p >= 0x80);
+    }
+}
+
 static void put_string(pn_json_writer *w, const char *text, size_t size) {
-    const char *p = text, *end = text + size, *copied = text;
+    const char *p = size > 0 ? text : "", *end = p + size;
     if (!reserve(w, size + 2)) return; /* of most strings it is all */
     put_byte(w, '"');
     while (w->err == 0) {
-        p = pn__json_plain_end(p, end);
-        if (p < end && (unsigned char)*p >= 0x80) {
-            size_t n = pn_utf8_length(p, (size_t)(end - p));
-            if (n == 0) fail(w, PN_EBAD_VALUE);
-            p += n;
-            continue;
+        const char *run = p;
+        p = copyable_end(p, end);
+        if (p == NULL) {
+            fail(w, PN_EBAD_VALUE);
+            return;
         }
-        if (!reserve(w, (size_t)(p - copied) + 1)) return;
-        if (p > copied) put(w, copied, (size_t)(p - copied));
+        if (!reserve(w, (size_t)(p - run) + 1)) return;
+        if (p > run) put(w, run, (size_t)(p - run));
         if (p == end) break;
-        put_escape(w, *p++);
-        copied = p;
+        while (p < end && pn__json_is_special[(unsigned char)*p] && (unsigned char)*p < 0x80) {
+            put_escape(w, *p++);
+        }
     }
-    if (w->err == 0) put_byte(w, '"');
+    if (w->err == 0 && reserve(w, 1)) put_byte(w, '"');
 }
 
 int pn_json_write_string(pn_json_writer *w, const char *text, size_t size) {

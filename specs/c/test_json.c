@@ -737,6 +737,17 @@ TEST(json_writer_asserts_the_programmers_part) {
     }
 }
 
+/* An empty buffer has no memory; an empty text then is NULL. */
+TEST(json_takes_null_for_nothing) {
+    pn_json_reader r;
+    CHECK_EQ(check_only(NULL, 0, NULL), PN_EBAD_JSON);
+    CHECK_EQ(pn_json_find(NULL, 0, "a", 1, NULL, &r), PN_EBAD_JSON);
+    CHECK_EQ(pn_json_find("7", 1, NULL, 0, NULL, &r), 0);
+    CHECK_EQ(pn_json_read(&r), PN_JSON_INT);
+    CHECK_EQ(write_one_string(NULL, 0, false), 0);
+    CHECK_EQ(write_one_string(NULL, 0, true), 0);
+}
+
 /* ---- random documents ---- */
 
 static void write_random_string(pn_json_writer *w, pn_rand *r, bool as_key) {
