@@ -173,8 +173,8 @@ static uint64_t scale(uint64_t n, int k, int e, bool *has_rest) {
  * (with has_rest: to a little more). */
 static struct decimal fewest_digits(uint64_t low, uint64_t twice, bool has_rest, uint64_t high) {
     int dropped = 0;
-    uint64_t unit = 1, first = low, last = high; /* the multiples of unit that are within: first to last */
-    while ((first + 9999) / 10000 <= last / 10000) { /* most numbers that people write have few digits */
+    uint64_t unit = 1, first = low, last = high; /* of the multiples of unit that are within */
+    while ((first + 9999) / 10000 <= last / 10000) { /* most written numbers have few digits */
         first = (first + 9999) / 10000;
         last /= 10000;
         unit *= 10000;
