@@ -43,6 +43,7 @@ static void *raw_resize(pn_ledger *ledger, void *block, size_t old_size, size_t 
 }
 
 void *pn_mem_resize(pn_ledger *ledger, void *block, size_t old_size, size_t new_size) {
+    if (PN_UNLIKELY(new_size > PTRDIFF_MAX)) return NULL; /* as a change it would look like shrinking */
     int64_t change = (int64_t)new_size - (int64_t)old_size;
     if (change > 0) {
 #ifdef PN_FAULTS
