@@ -15,6 +15,7 @@ V       ?= 0
 WERROR  ?= 0
 FAULTS  ?= 0
 SANITIZER ?=
+comma   := ,
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -76,9 +77,11 @@ sanitize := $(sanitize_$(SANITIZER))
 # Not position independent: code at fixed addresses is part of `same seed, same run`.
 all_cflags  = -std=gnu11 -D_GNU_SOURCE -g $(optimise) $(sanitize) -fno-pie -fvisibility=hidden -pthread \
               $(warnings) $(includes) $(if $(filter 1,$(FAULTS)),-DPN_FAULTS) $(CFLAGS)
-all_ldflags = -no-pie -pthread $(sanitize) -Wl,-E -Wl,--wrap=time $(LDFLAGS)
-libs     := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a -l:libuv_a.a \
-            -lssl -lcrypto -lz -lm -ldl -lrt
+# Lua reads the time through runtime/lua, so the two come in together; the core stands without them.
+lua_ldflags := $(if $(lua_src),-Wl$(comma)-E -Wl$(comma)--wrap=time)
+lua_libs    := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a
+all_ldflags  = -no-pie -pthread $(sanitize) $(lua_ldflags) $(LDFLAGS)
+libs        := $(if $(lua_src),$(lua_libs)) -l:libuv_a.a -lssl -lcrypto -lz -lm -ldl -lrt
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
