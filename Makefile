@@ -202,7 +202,8 @@ lint_tidy   := $(patsubst %.c,$(lint_out)/tidy/%.ok,$(lint_src))
 lint_base   := -std=gnu11 -D_GNU_SOURCE -O2 -fno-pie -fvisibility=hidden -pthread $(includes)
 lint_cflags := $(lint_base) $(filter-out -Werror,$(warnings)) -Werror
 lint_lua    := $(wildcard scripts specs examples bench docs/api bench/peers/run)
-lint_api    := $(wildcard runtime/base/err.h runtime/bind/*.c scripts/perilune/*.lua docs/api/*.lua)
+lint_api    := $(wildcard runtime/base/err.h runtime/bind/*.c runtime/lua/*.c \
+                 scripts/perilune/*.lua docs/api/*.lua)
 lint_tools  := $(wildcard scripts/dev/check-* scripts/dev/annotations.lua)
 api_docs    := $(sort $(wildcard docs/api/*.lua))
 lint_parts  := lint-gcc lint-clang lint-tidy lint-lua lint-house lint-api lint-tree

@@ -1,21 +1,23 @@
 -- Every Lua function that is registered has an annotation, and every annotation a function.
 --
---   lua5.4 scripts/dev/check-api.lua FILE…     runtime/bind/*.c, scripts/perilune/*.lua,
+--   lua5.4 scripts/dev/check-api.lua FILE…     runtime/{bind,lua}/*.c, scripts/perilune/*.lua,
 --                                              docs/api/*.lua, runtime/base/err.h (the error codes)
 --   lua5.4 scripts/dev/check-api.lua --self-test
 --
 -- In C, functions are registered through tables whose names say what they hold:
---   static const luaL_Reg NAME_functions[]      of the module
---   static const luaL_Reg CLASS_methods[]       CLASS is the annotated class, in snake_case
---   static const luaL_Reg CLASS_metamethods[]   the class is annotated; arithmetic, `..`, `#` and
---                                               calls need an ---@operator, the rest does not
---   static const luaL_Reg NAME_internals[]      for the Lua half of a module; not for users
--- The module is that of `pn_open_NAME` in the file, or of a comment right above the table:
--- /* api: NAME */.
+--   const luaL_Reg pn_NAME_functions[]   of the module perilune.NAME
+--   const luaL_Reg CLASS_methods[]       CLASS is the annotated class, in snake_case
+--   const luaL_Reg CLASS_metamethods[]   the class is annotated; arithmetic, `..`, `#` and calls
+--                                        need an ---@operator, the rest does not
+--   const luaL_Reg NAME_internals[]      for the Lua half of a module; not for users
+-- The module of a file is that of its functions table, or of its `pn_open_NAME`; a comment right
+-- above a table says otherwise: /* api: NAME */, or /* api: NAME.Class */ for a class that is not
+-- in the table's name. Of runtime/lua/ only tables with such a comment count.
 --
--- In scripts/perilune/NAME.lua they are what `return M` gives: `function M.name`, `M.name =`, and
--- the methods `function Class:name` of tables with a capital. Names with a leading underscore are
--- private; so is a file with `-- internal` in its first lines. Deeper folders are no modules.
+-- In scripts/perilune/NAME.lua they are what is put into the module, `local M = ...` (or what
+-- `return M` gives): `function M.name`, `M.name =`, and the methods `function Class:name` of tables
+-- with a capital. Names with a leading underscore are private; so is a file with `-- internal` in
+-- its first lines. Deeper folders are no modules.
 
 local here = arg[0]:match("^(.*)/") or "."
 package.path = here .. "/?.lua;" .. package.path
@@ -56,21 +58,21 @@ local KEYS = {
 local function scan_table(context, name, body, at)
   local where = ("%s:%d"):format(context.path, line_of(context.text, at))
   local prefix, kind = name:match("^(.-)_?(%a+)$")
-  if kind == "internals" then return end
+  local comment = context.text:sub(1, at - 1):match("/%*%s*api:%s*([%w_.]+)%s*%*/%s*$")
+  if kind == "internals" or (context.is_marked_only and not comment) then return end
   if not KEYS[kind] then
     local endings = "must end in _functions, _methods, _metamethods or _internals"
     return context.problem(where, ("`%s` %s"):format(name, endings))
   end
-  local comment = context.text:sub(1, at - 1):match("/%*%s*api:%s*([%w_.]+)%s*%*/%s*$")
-  local module = comment or context.module
+  local module, marked_class = (comment or context.module or ""):match("^([%w_]+)%.?([%w_]*)$")
   if not module then
-    return context.problem(where, "no pn_open_NAME and no /* api: NAME */ tells the module")
+    return context.problem(where, "no pn_NAME_functions and no /* api: NAME */ tells the module")
   end
   local names, all_plain = entry_names(body)
   if not all_plain then
     context.problem(where, ("`%s` has an entry without a plain name"):format(name))
   end
-  local class = prefix ~= "" and key_of(prefix) or ""
+  local class = marked_class ~= "" and key_of(marked_class) or key_of(prefix)
   for _, function_name in ipairs(names) do
     if function_name:find("^__") or not function_name:find("^_") then
       add(context.known, module, KEYS[kind](class, function_name), where)
@@ -80,8 +82,11 @@ end
 
 local function scan_c(path, text, known, problem)
   local context = { path = path, text = text, known = known, problem = problem }
-  context.module = text:match("pn_open_([%w_]+)%s*%(%s*lua_State")
-  for at, name, body in text:gmatch("()static const luaL_Reg ([%w_]+)%[%]%s*=%s*(%b{})") do
+  context.is_marked_only = path:find("^runtime/lua/") ~= nil
+  context.module = text:match("const luaL_Reg pn_([%w_]+)_functions%[%]%s*=")
+    or text:match("pn_open_([%w_]+)%s*%(%s*lua_State")
+  text = text:gsub("\nstatic const luaL_Reg", "\n       const luaL_Reg")
+  for at, name, body in text:gmatch("\n() *const luaL_Reg ([%w_]+)%[%]%s*=%s*(%b{})") do
     scan_table(context, name, body, at)
   end
 end
@@ -103,9 +108,11 @@ end
 local function scan_lua(path, text, known, problem)
   local module = path:match("^scripts/perilune/([%w_]+)%.lua$")
   if not module or is_internal(text) then return end
-  local module_var = text:match("\nreturn ([%a_][%w_]*)%s*$")
+  local module_var = ("\n" .. text):match("\nlocal ([%a_][%w_]*) = %.%.%.\n")
+    or text:match("\nreturn ([%a_][%w_]*)%s*$")
   if not module_var then
-    return problem(path .. ":1", "must end with `return NAME`, or be marked `-- internal`")
+    local ways = "must have `local NAME = ...` or `return NAME`, or be marked `-- internal`"
+    return problem(path .. ":1", ways)
   end
   local number = 0
   for line in (text .. "\n"):gmatch("(.-)\n") do
@@ -224,8 +231,10 @@ local function check(files)
     if entry.api then compare(module, entry.api, entry.path, keys, codes, problem) end
   end
   for module, keys in pairs(known) do
-    local _, where = next(keys)
-    if not apis[module] then problem(where, ("there is no docs/api/%s.lua"):format(module)) end
+    local places = {}
+    for _, where in pairs(keys) do places[#places + 1] = where end
+    table.sort(places)
+    if not apis[module] then problem(places[1], ("there is no docs/api/%s.lua"):format(module)) end
   end
   table.sort(problems)
   return problems
@@ -236,7 +245,8 @@ end
 local SOUND = {
   ["runtime/base/err.h"] = 'X(TIMEOUT, "timeout", "timed out")',
   ["runtime/bind/l_box.c"] = [[
-static const luaL_Reg box_functions[] = {
+/* Boxes. */
+const luaL_Reg pn_box_functions[] = {
     {"open", box_open},
     {"_probe", box_probe},
     {NULL, NULL},
@@ -251,9 +261,17 @@ static const luaL_Reg big_box_metamethods[] = {
     {NULL, NULL},
 };
 static const luaL_Reg box_internals[] = {{"raw", raw}, {NULL, NULL}};
-int pn_open_box(lua_State *L) {]],
+extern const luaL_Reg pn_crate_functions[];
+int pn_open_lid(lua_State *L) {]],
+  ["runtime/lua/handle.c"] = [[
+
+static const luaL_Reg methods[] = {{"hidden", hidden}, {NULL, NULL}};
+
+/* api: box.Handle */
+static const luaL_Reg methods[] = {{"turn", turn}, {NULL, NULL}};
+]],
   ["scripts/perilune/box.lua"] = [[
-local M = {}
+local M = ...
 local Lid = {}
 local helper = {}
 function helper.hidden() end
@@ -261,7 +279,6 @@ function M.with(size) return size end
 function M._private() end
 M.ANY = {}
 function Lid:shut() end
-return M
 ]],
   ["scripts/perilune/start.lua"] = "-- internal: begins an actor\nreturn function() end\n",
   ["docs/api/box.lua"] = [[
@@ -275,6 +292,9 @@ local BigBox = {}
 
 ---@class perilune.box.Lid
 local Lid = {}
+
+---@class perilune.box.Handle
+local Handle = {}
 
 ---Opens one.
 ---
@@ -298,6 +318,9 @@ function BigBox:put(thing) end
 ---Shuts it.
 function Lid:shut() end
 
+---Turns it.
+function Handle:turn() end
+
 return box
 ]],
 }
@@ -308,17 +331,19 @@ local PLANTED = {
   { "runtime/bind/l_box.c", '{"open", box_open},', "{OPEN, box_open},", "without a plain name" },
   { "runtime/bind/l_box.c", '{"put", ', '{"take", ', "`bigbox:take` has no" },
   { "runtime/bind/l_box.c", '"__len"', '"__call"', "`bigbox@call` has no" },
-  { "runtime/bind/l_box.c", "box_functions", "box_table", "must end in" },
-  { "runtime/bind/l_box.c", "int pn_open_box", "int open_box", "tells the module" },
-  { "runtime/bind/l_box.c", "static const luaL_Reg box_f",
-    "/* api: crate */\nstatic const luaL_Reg box_f",
-    "no docs/api/crate.lua" },
+  { "runtime/bind/l_box.c", "big_box_methods", "big_box_table", "must end in" },
+  { "runtime/bind/l_box.c", "pn_box_functions", "box_functions", "no docs/api/lid.lua" },
+  { "runtime/bind/l_box.c", "pn_box_functions", "box_functions", "tells the module",
+    "int pn_open_lid" },
+  { "runtime/bind/l_box.c", "/* Boxes. */", "/* api: crate */", "no docs/api/crate.lua" },
+  { "runtime/lua/handle.c", "turn", "twist", "`handle:twist` has no" },
+  { "runtime/lua/handle.c", "api: box.Handle", "api: box.Knob", "`knob:turn` has no" },
   { "scripts/perilune/box.lua", "function M.with", "function M.more() end\nfunction M.with",
     "`more` has no" },
   { "scripts/perilune/box.lua", "M.ANY", "M.NONE", "`NONE` has no" },
   { "scripts/perilune/box.lua", "Lid:shut", "Lid:open", "`lid:open` has no" },
-  { "scripts/perilune/box.lua", "return M\n", "return { with = M.with }\n", "must end with" },
-  { "scripts/perilune/start.lua", "-- internal", "-- public", "must end with" },
+  { "scripts/perilune/box.lua", "local M = ...\n", "local M = {}\n", "must have" },
+  { "scripts/perilune/start.lua", "-- internal", "-- public", "must have" },
   { "docs/api/box.lua", "---Opens one.\n---\n", "", "says nothing",
     "---Errors: `timeout`, `ECONNREFUSED`.\n" },
   { "docs/api/box.lua", "---@param size integer in bytes\n", "", "no @param for `size`" },
