@@ -28,7 +28,7 @@ typedef struct pn_timer pn_timer;
 typedef void (*pn_timer_fn)(pn_timer *timer);
 
 struct pn_timer {
-    pn_list link; /* in a slot of the wheel; linked to itself while inactive */
+    pn_list link; /* in a slot of the wheel; link.next is NULL while inactive */
     uint64_t at_ms;
     pn_timer_fn fn;
 };
@@ -45,7 +45,7 @@ void pn_timer_start(pn_wheel *wheel, pn_timer *timer, uint64_t at_ms);
 /* Idempotent; true if it was active. */
 bool pn_timer_stop(pn_wheel *wheel, pn_timer *timer);
 
-static inline bool pn_timer_active(const pn_timer *timer) { return pn_list_linked(&timer->link); }
+static inline bool pn_timer_active(const pn_timer *timer) { return timer->link.next != NULL; }
 
 /* Moves to now_ms (an earlier one counts as the present one) and fires what is due, in order of (at_ms,
  * start). Returns how many fired. Not to be called from a callback. */
