@@ -63,7 +63,7 @@ all_obj     := $(core_obj) $(lua_obj) $(cli_obj) $(test_obj) $(fuzz_obj)
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef \
             -Wwrite-strings -Wformat=2 -Wvla $(if $(filter 1,$(WERROR)),-Werror)
 includes := -Iruntime -I. -isystem /usr/include/lua5.4 -isystem /usr/share/include/llhttp
-optimise := $(if $(SANITIZER),-O1 -fno-omit-frame-pointer,-O2)
+optimise := $(if $(SANITIZER),-O1 -fno-omit-frame-pointer,-O2 -flto=auto)
 # The kinds of sanitizer, each as SANITIZER names it.
 sanitize_              :=
 sanitize_address       := -fsanitize=address,undefined -fno-sanitize-recover=undefined

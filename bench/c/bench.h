@@ -21,7 +21,7 @@ typedef struct pn_bench {
     void (*run)(pn_bench_sink *sink);
 } pn_bench;
 
-/* Terminated by an entry without a name; bench/c/list.c. */
-extern const pn_bench pn_benches[];
+/* Ended by NULL; bench/c/list.c. */
+extern const pn_bench *const pn_benches[];
 
 #endif
