@@ -123,10 +123,10 @@ static void discard(pn_worker *worker, void *argument) {
 /* ---- end ---- */
 
 static void close_handles(pn_lua *lua) {
-    pn_list *link;
-    while ((link = pn_list_pop(&lua->handles)) != NULL) {
-        pn_handle *handle = PN_CONTAINER(link, pn_handle, link);
+    while (!pn_list_empty(&lua->handles)) {
+        pn_handle *handle = PN_CONTAINER(lua->handles.prev, pn_handle, link); /* the youngest first */
         handle->close(handle);
+        pn_list_remove(&handle->link);
     }
 }
 

@@ -59,6 +59,7 @@ struct pn_task {
     int code;            /* what woke it: 0 or a negative code */
     int argument_count;  /* before its first resume: values on the coroutine's stack */
     int result_count;    /* when finished: values on the coroutine's stack */
+    uint64_t born;       /* lua->birth_count then */
     uint32_t index;      /* in lua->table, for wait_ref */
     uint64_t wait_ref;   /* of the present wait; 0: none */
     pn_timer timer;      /* of the present wait */
@@ -110,6 +111,7 @@ struct pn_lua {
     uint32_t table_capacity, table_count, table_next;
     pn_map parked; /* coroutine -> its task: suspended by the runtime inside another coroutine */
     uint64_t wait_count;
+    uint64_t birth_count; /* of tasks and handles: what is younger than a moment */
     void *program; /* what to run; until it has started */
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */
@@ -143,10 +145,15 @@ typedef struct pn_program {
 /* A C resource of an actor: closed when the actor ends, before its state. */
 typedef struct pn_handle {
     pn_list link;
-    void (*close)(struct pn_handle *handle);
+    const char *kind; /* "server", for who reports what was left open */
+    uint64_t born;
+    void (*close)(struct pn_handle *handle); /* takes it out of the list */
 } pn_handle;
 
-static inline void pn_handle_open(pn_lua *lua, pn_handle *handle, void (*close)(pn_handle *handle)) {
+static inline void pn_handle_open(pn_lua *lua, pn_handle *handle, const char *kind,
+                                  void (*close)(pn_handle *handle)) {
+    handle->kind = kind;
+    handle->born = ++lua->birth_count;
     handle->close = close;
     pn_list_push(&lua->handles, &handle->link);
 }

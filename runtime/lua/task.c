@@ -278,6 +278,7 @@ static void init_task(pn_task *task, pn_lua *lua, lua_State *co) {
     memset(task, 0, sizeof *task);
     task->lua = lua;
     task->co = co;
+    task->born = ++lua->birth_count;
     pn_list_init(&task->queue);
     pn_list_init(&task->joiners);
     pn_timer_init(&task->timer, on_timeout);
