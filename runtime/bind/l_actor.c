@@ -259,6 +259,37 @@ static int l_group_join(lua_State *L) { return group(L, pn_names_join); }
 
 static int l_group_leave(lua_State *L) { return group(L, leave_group); }
 
+/* ---- for the Lua half ---- */
+
+static int l_unique(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)pn_worker_next_ref(worker_of(L)));
+    return 1;
+}
+
+static int l_log_child(lua_State *L) {
+    pn_log_printf(&worker_of(L)->runtime->log, PN_LOG_ERROR, "supervised child %s ended: %s\n%s",
+                  luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
+/* A value, functions and all, as a string; and back, in any state of the process. */
+static int l_pack(lua_State *L) {
+    pn_parcel parcel;
+    luaL_checkany(L, 1);
+    pn_parcel_begin(L, &parcel);
+    pn_codec_encode_program(L, 1, &parcel, "child");
+    lua_pushlstring(L, parcel.bytes->data, parcel.bytes->size);
+    return 1;
+}
+
+static int l_unpack(lua_State *L) {
+    size_t size;
+    const char *text = luaL_checklstring(L, 1, &size);
+    const uint8_t *at = (const uint8_t *)text;
+    pn_codec_decode_program(L, &at, at + size);
+    return 1;
+}
+
 /* ---- looking around ---- */
 
 /* An ask travels to the actor's worker and back; the asking task waits in PN_WAIT_REPLY for it. */
@@ -593,6 +624,10 @@ const luaL_Reg pn_actor_functions[] = {
     {"_group_close", l_group_close},
     {"_group_join", l_group_join},
     {"_group_leave", l_group_leave},
+    {"_unique", l_unique},
+    {"_log_child", l_log_child},
+    {"_pack", l_pack},
+    {"_unpack", l_unpack},
     {"task", l_task},
     {"info", l_info},
     {"list", l_list},

@@ -172,7 +172,14 @@ static int l_unix(lua_State *L) {
     return 1;
 }
 
+/* For the Lua halves: a duration in seconds. */
+static int l_seconds(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)pn_check_duration(L, 1) * 1e-9);
+    return 1;
+}
+
 const luaL_Reg pn_timer_functions[] = {
+    {"_seconds", l_seconds},
     {"sleep", l_sleep}, {"after", l_after}, {"every", l_every}, {"with_timeout", l_with_timeout},
     {"now", l_now},     {"unix", l_unix},   {NULL, NULL},
 };

@@ -10,6 +10,9 @@ local leftovers = require "perilune.leftovers"
 
 local self = actor.self()
 
+-- An actor that a test is linked to may die without taking all tests along: the test gets its `exit`.
+actor.trap_exit(true)
+
 local function alive()
   local set = {}
   for _, pid in ipairs(actor.list()) do set[pid] = true end
@@ -90,6 +93,7 @@ local function watch(busted)
     return nil, true
   end)
   busted.subscribe({ "test", "start" }, function()
+    actor.trap_exit(true)
     table.insert(tests, moment())
     return nil, true
   end, { priority = 1 })
