@@ -13,7 +13,7 @@
 typedef struct pn_bench_sink pn_bench_sink;
 
 /* `unit` is "ns", "ns/op", "/s", "bytes", "ms" or "ratio"; the driver knows whether more is better. */
-void pn_bench_report(pn_bench_sink *sink, const char *figure, double value, const char *unit);
+void pn_bench_report(pn_bench_sink *sink, const char *name, double value, const char *unit);
 
 typedef struct pn_bench {
     const char *name;  /* "wheel": what `perilune bench wheel` runs */

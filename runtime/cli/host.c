@@ -144,7 +144,6 @@ static int watch_start(pn_actor *self, void *argument) {
     pn_spawn spawn = {.behaviour = &pn_lua_behaviour, .argument = w->program, .monitor = true, .on = -1};
     pn_pid pid = 0;
     uint64_t ref;
-    free(w);
     self->state = host;
     self->is_waiting = true;
     int err = pn_actor_spawn(self->worker, self, &spawn, &pid, &ref);
@@ -309,15 +308,14 @@ int pn_host_run(pn_host *host, pn_program *program) {
     atomic_store(&host->exit_status, -1);
     sem_init(&host->done, 0, 0);
     host->interrupt_job = (pn_job){.run = interrupt_main, .context = host};
-    watch *w = calloc(1, sizeof *w);
-    int err = w == NULL ? PN_ENOMEM : open_runtime(host);
+    int err = open_runtime(host);
     if (err != 0) {
         fprintf(stderr, "perilune: cannot start: %s\n", pn_err_text(err));
         return PN_STATUS_SCRIPT;
     }
-    *w = (watch){host, program};
+    watch w = {host, program};
     program->on_start = on_main_start;
-    pn_job job = {.run = begin, .context = w};
+    pn_job job = {.run = begin, .context = &w};
     err = pn_runtime_start(host->runtime);
     if (err == 0) {
         pn_worker_post(&host->runtime->workers[0], &job);

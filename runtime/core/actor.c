@@ -344,6 +344,7 @@ static void release_places(pn_actor *actor, uint32_t count) {
 /* Unlinks the message after `previous` (NULL: the first). */
 static pn_msg *unlink_after(pn_queue *q, pn_link *previous) {
     pn_link *link = previous != NULL ? previous->next : q->head;
+    pn_assert(link != NULL);
     if (previous == NULL) {
         pn_queue_pop(q);
     } else {
@@ -355,7 +356,7 @@ static pn_msg *unlink_after(pn_queue *q, pn_link *previous) {
 
 static void drop_oldest(pn_actor *actor) {
     pn_link *previous = NULL, *link = actor->mailbox.head;
-    while (((pn_msg *)link)->kind > PN_MSG_REQUEST) {
+    while (link != NULL && ((pn_msg *)link)->kind > PN_MSG_REQUEST) {
         previous = link;
         link = link->next;
     }

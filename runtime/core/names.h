@@ -34,15 +34,15 @@ typedef struct pn_names {
 void pn_names_init(pn_names *names, pn_ledger *shared);
 void pn_names_close(pn_names *names);
 
-int pn_names_set(pn_names *names, const char *name, pn_pid pid); /* PN_ENAME_TAKEN, PN_ENOMEM */
-void pn_names_remove(pn_names *names, const char *name, pn_pid pid);
+int pn_names_set(pn_names *names, const char *text, pn_pid pid); /* PN_ENAME_TAKEN, PN_ENOMEM */
+void pn_names_remove(pn_names *names, const char *text, pn_pid pid);
 
 /* PN_ENOPROC; PN_EMAILBOX_FULL for a group without a live member. */
-int pn_names_find(pn_names *names, const char *name, size_t size, pn_pid *pid);
+int pn_names_find(pn_names *names, const char *text, size_t size, pn_pid *pid);
 
-int pn_names_open_group(pn_names *names, const char *name); /* PN_ENAME_TAKEN, PN_ENOMEM */
-void pn_names_close_group(pn_names *names, const char *name);
-int pn_names_join(pn_names *names, const char *name, pn_pid pid); /* PN_ENOPROC, PN_ENOMEM */
-void pn_names_leave(pn_names *names, const char *name, pn_pid pid);
+int pn_names_open_group(pn_names *names, const char *text); /* PN_ENAME_TAKEN, PN_ENOMEM */
+void pn_names_close_group(pn_names *names, const char *text);
+int pn_names_join(pn_names *names, const char *text, pn_pid pid); /* PN_ENOPROC, PN_ENOMEM */
+void pn_names_leave(pn_names *names, const char *text, pn_pid pid);
 
 #endif

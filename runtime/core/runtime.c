@@ -47,7 +47,7 @@ static int open_workers(pn_runtime *runtime) {
     return 0;
 }
 
-int pn_runtime_create(pn_runtime **out, const pn_runtime_options *options) {
+int pn_runtime_create(pn_runtime **created, const pn_runtime_options *options) {
     pn_runtime *runtime = calloc(1, sizeof *runtime);
     if (runtime == NULL) return PN_ENOMEM;
     runtime->options = *options;
@@ -66,7 +66,7 @@ int pn_runtime_create(pn_runtime **out, const pn_runtime_options *options) {
     pn_assert(pthread_mutex_init(&runtime->lock, NULL) == 0);
     err = open_workers(runtime);
     if (err != 0) goto no_workers;
-    *out = runtime;
+    *created = runtime;
     return 0;
 
 no_workers:

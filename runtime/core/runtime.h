@@ -67,7 +67,7 @@ struct pn_runtime {
     void *context; /* the embedder's (cli) */
 };
 
-int pn_runtime_create(pn_runtime **runtime, const pn_runtime_options *options);
+int pn_runtime_create(pn_runtime **created, const pn_runtime_options *options);
 int pn_runtime_start(pn_runtime *runtime);
 
 /* Ends every actor (reason shutdown) and joins the workers. */

@@ -220,7 +220,7 @@ static int l_status(lua_State *L) {
 /* Closing a parked coroutine takes its wait back: its task goes on where it resumed it. */
 static void cancel_wait(lua_State *L, pn_lua *lua, lua_State *co) {
     uint64_t *found = pn_map_get(&lua->parked, (uintptr_t)co);
-    if (found == NULL) luaL_error(L, "cannot close the coroutine of a task (use task:cancel())");
+    if (found == NULL) pn_raise(L, "cannot close the coroutine of a task (use task:cancel())");
     pn_task *task = (pn_task *)(uintptr_t)*found;
     unpark(lua, co);
     if (task->cancel != NULL) task->cancel(task, task->context);

@@ -8,6 +8,7 @@
 #include "lua/lua_state.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lua/module.h"
@@ -213,6 +214,19 @@ int pn_push_error(lua_State *L, int code, const char *format, ...) {
     lua_pushstring(L, pn_err_name(code));
     return 3;
 }
+
+_Noreturn void pn_raise(lua_State *L, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    luaL_where(L, 1);
+    lua_pushvfstring(L, format, args);
+    va_end(args);
+    lua_concat(L, 2);
+    lua_error(L);
+    abort(); /* lua_error does not return */
+}
+
+_Noreturn void pn_raise_code(lua_State *L, int code) { pn_raise(L, "%s", pn_err_text(code)); }
 
 int pn_push_result(lua_State *L, int code) {
     if (code < 0) return pn_push_error(L, code, NULL);

@@ -27,7 +27,7 @@ typedef struct pn_frame pn_frame;
 
 #define PN_LUA_PARKED       ((uintptr_t)1)
 #define PN_LUA_MARKS        ((uintptr_t)7)
-#define PN_CLOSE_BUDGET_NS  (5 * PN_NS_PER_S) /* for the <close> variables and finalizers of the dead */
+#define PN_CLOSE_BUDGET_NS  (5 * PN_NS_PER_S) /* for close variables and finalizers of the dead */
 #define PN_TURN_RESUMES_MAX 64                /* tasks resumed in one turn of the actor */
 
 /* What suspends a task: the field that resume wrappers look at to tell a runtime's yield from a user's. */
@@ -163,6 +163,10 @@ static inline void pn_handle_forget(pn_handle *handle) { pn_list_remove(&handle-
 /* Makes the triple nil, message, code: the only place that does. Returns 3. A NULL format is the code's
  * own text. */
 int pn_push_error(lua_State *L, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* luaL_error, and the compiler knows that it does not return. */
+_Noreturn void pn_raise(lua_State *L, const char *format, ...);
+_Noreturn void pn_raise_code(lua_State *L, int code); /* with the code's own text */
 
 /* As above when code < 0; otherwise pushes true and returns 1. */
 int pn_push_result(lua_State *L, int code);

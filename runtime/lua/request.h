@@ -1,8 +1,8 @@
 /*
  * request.h - the Lua value of a request: what `receive` returns beside a message that was a call.
  *
- * It is a holder of the pn_call (core/call.h): when the last holder is collected, closed with its actor or
- * dropped with a message, the caller is told at once.
+ * It is a holder of the pn_call (core/call.h): when the last holder is collected, closed with its
+ * actor or dropped with a message, the caller is told at once.
  */
 #ifndef PN_LUA_REQUEST_H
 #define PN_LUA_REQUEST_H

@@ -1,8 +1,7 @@
 /*
  * seed.c - what makes stock Lua repeat itself under --seed.
  *
- * Lua seeds its string hashes from time(), an address of a local, the address of the state and the address
- * of lua_newstate. The addresses are fixed elsewhere: code is not position independent, a seeded
+ * Lua seeds its string hashes from time(), the address of a local, of the state and of lua_newstate. The addresses are fixed elsewhere: code is not position independent, a seeded
  * runtime's heap and stacks lie at fixed addresses (memory/heap.c, core/worker.c). The time is fixed
  * here: the link wraps time().
  */
@@ -10,9 +9,10 @@
 
 #include "core/runtime.h"
 
-time_t __wrap_time(time_t *out);
+/* The name is the linker's (--wrap=time). */
+time_t __wrap_time(time_t *out); /* NOLINT(bugprone-reserved-identifier) */
 
-time_t __wrap_time(time_t *out) {
+time_t __wrap_time(time_t *out) { /* NOLINT(bugprone-reserved-identifier) */
     const pn_worker *worker = pn_worker_self();
     bool is_seeded = worker != NULL && worker->runtime->options.is_seeded;
     pn_clock real;

@@ -92,7 +92,7 @@ static int wait_for_room(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline
     pending *p = pn_mem_try(&lua->actor->ledger, sizeof *p);
     if (p == NULL) {
         pn_msg_destroy(pn_lua_worker(lua), msg, PN_ENOMEM);
-        return luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+        pn_raise_code(L, PN_ENOMEM);
     }
     *p = (pending){.to = to, .msg = msg, .task = lua->current};
     pn_list_push(&lua->sends, &p->link);
@@ -212,7 +212,7 @@ static int push_reply(lua_State *L, pn_task *task) {
     const uint8_t *at = msg->data, *end = at + msg->size;
     int top = lua_gettop(L);
     end -= msg->carried * sizeof(pn_call *);
-    while (at < end) pn_codec_decode(L, &at, end, msg); /* a raise leaves msg with the task, which frees it */
+    while (at < end) pn_codec_decode(L, &at, end, msg); /* should it raise, the task has msg */
     task->msg = NULL;
     pn_msg_destroy(pn_lua_worker(task->lua), msg, 0);
     return lua_gettop(L) - top;
@@ -268,7 +268,7 @@ static pn_msg *create_request(lua_State *L, uint64_t deadline_ns, pn_call **call
     *call = pn_call_create(worker, lua->actor->pid, ref, deadline_ns, lua->current->serving);
     if (*call == NULL) {
         pn_msg_free(worker, msg);
-        luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+        pn_raise_code(L, PN_ENOMEM);
     }
     msg->call = pn_call_grab(*call);
     return msg;
@@ -325,7 +325,7 @@ int pn_reply(lua_State *L, pn_call *call, int first) {
     static const char *const roots[] = {"reply", "reply error", "reply code"};
     for (int i = first; i <= last; i++) pn_codec_encode(L, i, &parcel, roots[i - first]);
     pn_msg *reply = pn_msg_create(worker, PN_MSG_REPLY);
-    if (reply == NULL) luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+    if (reply == NULL) pn_raise_code(L, PN_ENOMEM);
     reply->from = lua->actor->pid;
     reply->extra = 0;
     pn_parcel_post(L, &parcel, reply);
@@ -577,7 +577,9 @@ static int serve_prepare(lua_State *L) {
         return 1;
     }
     lua_Unsigned length = lua_rawlen(L, SERVE_MSG);
-    if (length > SERVE_ARGUMENTS_MAX + 1) luaL_error(L, "serve: more than %d arguments", SERVE_ARGUMENTS_MAX);
+    if (length > SERVE_ARGUMENTS_MAX + 1) {
+        luaL_error(L, "serve: more than %d arguments", SERVE_ARGUMENTS_MAX);
+    }
     luaL_checkstack(L, (int)length + 1, "too many arguments");
     for (lua_Unsigned i = 2; i <= length; i++) lua_rawgeti(L, SERVE_MSG, (lua_Integer)i);
     return (int)length - 1;

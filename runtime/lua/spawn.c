@@ -26,7 +26,7 @@ static void push_module_function(lua_State *L) {
         lua_remove(L, -2);
     }
     if (!lua_isfunction(L, -1)) {
-        luaL_error(L, "spawn: module '%s' is neither a function nor a table with a function 'start'", name);
+        pn_raise(L, "spawn: module '%s' is no function and has no function 'start'", name);
     }
     lua_remove(L, -2);
 }
@@ -56,7 +56,7 @@ pn_program *pn_program_copy(lua_State *L, int first) {
     if (parcel.call_count > 0) luaL_error(L, "spawn: a request cannot be an argument (send it)");
     size_t size = parcel.bytes->size;
     copied *c = pn_mem_try(&worker->messages, sizeof *c + size);
-    if (c == NULL) luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+    if (c == NULL) pn_raise_code(L, PN_ENOMEM);
     *c = (copied){.base = {.push = push_copied, .destroy = destroy_copied},
                   .argument_count = last - first,
                   .size = size};

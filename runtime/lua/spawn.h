@@ -10,8 +10,8 @@
  * be copied ("upvalue sock"). The result belongs to pn_actor_spawn. */
 pn_program *pn_program_copy(lua_State *L, int first);
 
-/* A program that runs Lua source: a file's, or a built-in chunk. `name` and `source` are copied. */
-pn_program *pn_program_source(pn_worker *worker, const char *source, size_t size, const char *name,
+/* A program that runs Lua source: a file's, or a built-in chunk. `text` and `name` are copied. */
+pn_program *pn_program_source(pn_worker *worker, const char *text, size_t size, const char *name,
                               bool is_full);
 
 #endif

@@ -300,18 +300,18 @@ static stream *create(lua_State *L, uint32_t granted) {
     pn_ledger *ledger = &lua->actor->ledger;
     if (lua->streams == NULL) {
         lua->streams = pn_mem_try(ledger, sizeof(pn_map));
-        if (lua->streams == NULL) luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+        if (lua->streams == NULL) pn_raise_code(L, PN_ENOMEM);
         pn_map_init(lua->streams, &ledger->door);
     }
     stream *s = pn_mem_try_zeroed(ledger, sizeof *s);
-    if (s == NULL) luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+    if (s == NULL) pn_raise_code(L, PN_ENOMEM);
     s->flow = (pn_flow){&stream_class, lua};
     s->id = PN_STREAM_REF | ++lua->wait_count;
     s->granted = granted;
     pn_timer_init(&s->opening, on_opening_late);
     if (pn_map_set(map_of(lua), s->id, (uintptr_t)s) != 0) {
         pn_mem_free(ledger, s, sizeof *s);
-        luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+        pn_raise_code(L, PN_ENOMEM);
     }
     pn_flow_push(L, &s->flow);
     return s;
@@ -321,7 +321,9 @@ static int fail_to_open(lua_State *L, stream *s, int err) {
     s->is_closed = true;
     pn_map_remove(map_of(s->flow.lua), s->id, NULL);
     if (s->call != NULL) end_opening(s);
-    if (err == PN_ENOPROC) return pn_push_error(L, err, "no such actor: %s", luaL_tolstring(L, 1, NULL));
+    if (err == PN_ENOPROC) {
+        return pn_push_error(L, err, "no such actor: %s", luaL_tolstring(L, 1, NULL));
+    }
     return pn_push_error(L, err, NULL);
 }
 
@@ -397,14 +399,14 @@ static const char class_key = 0;
 
 static pn_flow *check_flow(lua_State *L) {
     pn_flow **box = lua_touserdata(L, 1);
-    bool fits = box != NULL && lua_getmetatable(L, 1);
-    if (fits) {
+    if (box != NULL && lua_getmetatable(L, 1)) {
         lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
-        fits = lua_rawequal(L, -1, -2);
+        bool fits = lua_rawequal(L, -1, -2);
         lua_pop(L, 2);
+        if (fits) return *box;
     }
-    if (!fits) luaL_typeerror(L, 1, "stream");
-    return *box;
+    luaL_typeerror(L, 1, "stream");
+    pn_unreachable();
 }
 
 static int l_read(lua_State *L) {

@@ -301,7 +301,7 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     lua_sethook(co, NULL, 0, 0);
     if (!lua_checkstack(co, argument_count + 2)) luaL_error(L, "too many arguments");
     pn_task *task = pn_mem_try(&lua->actor->ledger, sizeof *task);
-    if (task == NULL) luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+    if (task == NULL) pn_raise_code(L, PN_ENOMEM);
     init_task(task, lua, co);
     pn_task_serve(task, lua->current != NULL ? lua->current->serving : NULL);
     /* The anchor may raise without memory; from here on the task cleans up after itself, see below. */

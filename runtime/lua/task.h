@@ -74,7 +74,7 @@ void pn_coroutine_forget_chain(pn_task *task);
 
 /* stream.c, send.c: messages for streams, and room in mailboxes that were full. */
 void pn_streams_accept(pn_lua *lua, pn_msg *msg); /* STREAM, and REPLY to a stream request */
-void pn_sends_accept(pn_lua *lua, pn_msg *msg);
+void pn_sends_accept(pn_lua *lua, pn_msg *space);
 bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain);
 
 /* Ends the calling task's own actor, at once: raises what pcall cannot swallow. Takes over `exit`. */

@@ -1,16 +1,16 @@
--- What `perilune test` runs: busted's own runner, with an eye on what a test leaves behind.
+-- internal: what `perilune test` runs: busted's own runner, with an eye on what a test leaves behind.
 --
--- A test that began actors, timers, tasks or servers and did not end them has them ended after it, and
--- is named on stderr. What is begun outside a test (in setup, at file level) may live until the end of
--- its file. An actor counts as begun by a test if its parents go back to the test and not to an actor
--- that was there before.
+-- A test that began actors, timers, tasks or servers and did not end them has them ended after it,
+-- and is named on stderr. What is begun outside a test (in setup, at file level) may live until the
+-- end of its file. An actor counts as begun by a test if its parents go back to the test and not to
+-- an actor that was there before.
 
 local actor = require "perilune.actor"
 local leftovers = require "perilune.leftovers"
 
 local self = actor.self()
 
--- An actor that a test is linked to may die without taking all tests along: the test gets its `exit`.
+-- An actor that a test is linked to may die without taking all tests along: the test gets an `exit`.
 actor.trap_exit(true)
 
 local function alive()
