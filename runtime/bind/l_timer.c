@@ -43,7 +43,8 @@ static bool advance(lua_State *L, ticker *t) {
     if (t->interval_ns == 0 || t->is_stopped) return false;
     uint64_t now = now_ns(L);
     t->next_ns += t->interval_ns;
-    if (t->next_ns < now) t->next_ns += (now - t->next_ns + t->interval_ns - 1) / t->interval_ns * t->interval_ns;
+    uint64_t late_ns = now > t->next_ns ? now - t->next_ns : 0;
+    t->next_ns += (late_ns + t->interval_ns - 1) / t->interval_ns * t->interval_ns;
     return true;
 }
 
@@ -112,9 +113,13 @@ static int l_timer_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg timer_methods[] = {{"cancel", l_timer_cancel}, {"close", l_timer_cancel}, {NULL, NULL}};
+static const luaL_Reg timer_methods[] = {
+    {"cancel", l_timer_cancel}, {"close", l_timer_cancel}, {NULL, NULL},
+};
 
-static const luaL_Reg timer_metamethods[] = {{"__gc", l_timer_gc}, {"__close", l_timer_cancel}, {NULL, NULL}};
+static const luaL_Reg timer_metamethods[] = {
+    {"__gc", l_timer_gc}, {"__close", l_timer_cancel}, {NULL, NULL},
+};
 
 const pn_class pn_class_timer = {TIMER_CLASS, timer_methods, timer_metamethods};
 

@@ -235,8 +235,8 @@ static void write_machine(pn_json_writer *w) {
 
 static int save_json(const char *path, const pn_buf *json) {
     FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
-    bool ok = out != NULL && fwrite(json->data, 1, json->size, out) == json->size && fputc('\n', out) != EOF;
-    ok = out != NULL && fflush(out) == 0 && ok;
+    bool ok = out != NULL && fwrite(json->data, 1, json->size, out) == json->size;
+    ok = ok && fputc('\n', out) != EOF && fflush(out) == 0;
     if (out != NULL && out != stdout) ok = fclose(out) == 0 && ok;
     if (!ok) fprintf(stderr, "perilune bench: cannot write %s: %s\n", path, strerror(errno));
     return ok ? PN_STATUS_OK : PN_STATUS_SCRIPT;
@@ -383,8 +383,8 @@ const pn_command pn_command_bench = {
     .summary = "the built-in benchmarks",
     .usage = "Usage: perilune bench [flags] [NAME...]\n"
              "\n"
-             "Runs the built-in benchmarks (all, or those named), each in a process of its own, and prints\n"
-             "median, minimum and maximum of every figure.\n"
+             "Runs the built-in benchmarks (all, or those named), each in a process of its own, and\n"
+             "prints median, minimum and maximum of every figure.\n"
              "\n"
              "Flags:\n"
              "  -n, --runs N      repetitions (5)\n"

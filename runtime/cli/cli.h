@@ -33,7 +33,8 @@ typedef struct pn_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 } pn_command;
 
-extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_version, pn_command_help;
+extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_version,
+    pn_command_help;
 
 
 /* ---- flags ---- */
@@ -57,7 +58,8 @@ int pn_flags_read_all(const pn_command *command, int argc, char **argv, const pn
                       void *const *contexts);
 
 /* Prints "perilune COMMAND: message" and how to get help; returns PN_STATUS_USAGE. */
-int pn_usage_error(const pn_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int pn_usage_error(const pn_command *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* ---- a runtime to host a program ---- */
 

@@ -11,7 +11,7 @@ static int run(int argc, char **argv) {
     void *const contexts[] = {&host};
     int first = pn_flags_read(&pn_command_exec, argc, argv, tables, contexts);
     if (first < 0) return first == -2 ? PN_STATUS_OK : PN_STATUS_USAGE;
-    if (first == argc) return pn_usage_error(&pn_command_exec, "which file? perilune exec FILE [ARGS...]");
+    if (first == argc) return pn_usage_error(&pn_command_exec, "which file?");
     const char *path = argv[first];
     if (access(path, R_OK) != 0) {
         fprintf(stderr, "perilune exec: cannot read %s: %s\n", path, strerror(errno));
@@ -26,9 +26,9 @@ const pn_command pn_command_exec = {
     .summary = "run a Lua program as the first actor",
     .usage = "Usage: perilune exec [flags] FILE [ARGS...]\n"
              "\n"
-             "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments. It ends when\n"
-             "the file returns: `return N` or os.exit(N) is the exit code. An uncaught error prints its\n"
-             "traceback and exits with 107, Ctrl-C with 105 (twice: at once).\n"
+             "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments. It ends\n"
+             "when the file returns: `return N` or os.exit(N) is the exit code. An uncaught error\n"
+             "prints its traceback and exits with 107, Ctrl-C with 105 (twice: at once).\n"
              "\n"
              "Flags:\n"
              "  --workers N       worker threads (default: one a core)\n"

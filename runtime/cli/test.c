@@ -90,9 +90,9 @@ const pn_command pn_command_test = {
     .summary = "run busted specs inside the runtime",
     .usage = "Usage: perilune test [flags] [PATH...]\n"
              "\n"
-             "Runs busted specs inside the runtime: blocking calls work in `it` and in hooks. The flags,\n"
-             "helpers, output handlers and exit codes are busted's (below). What a test leaves running is\n"
-             "ended after it and reported on stderr.\n"
+             "Runs busted specs inside the runtime: blocking calls work in `it` and in hooks. The\n"
+             "flags, helpers, output handlers and exit codes are busted's (below). What a test leaves\n"
+             "running is ended after it and reported on stderr.\n"
              "\n"
              "Flags of our own:\n"
              "  --workers N       worker threads (default: one a core)\n"

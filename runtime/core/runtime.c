@@ -1,14 +1,11 @@
 #include "core/runtime.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static void default_on_stuck(void *context, const char *description) {
     (void)context;
-    fprintf(stderr, "perilune: stuck past the limit in %s\n", description);
-    abort();
+    pn_assert_failed("watchdog", 0, description, "a turn ends within the hard limit");
 }
 
 static void default_on_signal(void *context, int signal) { (void)context, (void)signal; }
@@ -47,20 +44,40 @@ static int open_workers(pn_runtime *runtime) {
     return 0;
 }
 
+/* The runtime lies in memory of its own ledger. */
+static pn_runtime *allocate(pn_heap *heap) {
+    pn_ledger ledger;
+    pn_ledger_init_shared(&ledger, "runtime", heap);
+    pn_runtime *runtime = pn_mem_try_zeroed(&ledger, sizeof *runtime);
+    if (runtime == NULL) return NULL;
+    runtime->heap = heap;
+    runtime->shared = ledger;
+    return runtime;
+}
+
+static void release(pn_runtime *runtime) {
+    pn_heap *heap = runtime->heap;
+    pn_ledger ledger = runtime->shared;
+    pn_mem_free(&ledger, runtime, sizeof *runtime);
+    pn_assert(pn_ledger_live(&ledger) == 0);
+    pn_heap_destroy(heap);
+}
+
 int pn_runtime_create(pn_runtime **created, const pn_runtime_options *options) {
-    pn_runtime *runtime = calloc(1, sizeof *runtime);
-    if (runtime == NULL) return PN_ENOMEM;
+    pn_heap *heap = pn_heap_create(options->is_seeded);
+    if (heap == NULL) return PN_ENOMEM;
+    pn_runtime *runtime = allocate(heap);
+    if (runtime == NULL) {
+        pn_heap_destroy(heap);
+        return PN_ENOMEM;
+    }
     runtime->options = *options;
     complete_options(&runtime->options);
     runtime->worker_count = runtime->options.workers;
     runtime->log = options->log != NULL ? *options->log : (pn_log){.fd = -1};
     pn_clock_init(&runtime->clock, options->is_virtual);
     runtime->log.clock = &runtime->clock;
-    runtime->heap = pn_heap_create(runtime->options.is_seeded);
-    int err = runtime->heap == NULL ? PN_ENOMEM : 0;
-    if (err != 0) goto no_heap;
-    pn_ledger_init_shared(&runtime->shared, "runtime", runtime->heap);
-    err = pn_slots_init(&runtime->slots, &runtime->shared);
+    int err = pn_slots_init(&runtime->slots, &runtime->shared);
     if (err != 0) goto no_slots;
     pn_names_init(&runtime->names, &runtime->shared);
     pn_assert(pthread_mutex_init(&runtime->lock, NULL) == 0);
@@ -74,9 +91,7 @@ no_workers:
     pn_names_close(&runtime->names);
     pn_slots_close(&runtime->slots);
 no_slots:
-    pn_heap_destroy(runtime->heap);
-no_heap:
-    free(runtime);
+    release(runtime);
     return err;
 }
 
@@ -147,9 +162,7 @@ void pn_runtime_destroy(pn_runtime *runtime) {
     pthread_mutex_destroy(&runtime->lock);
     pn_names_close(&runtime->names);
     pn_slots_close(&runtime->slots);
-    pn_assert(pn_ledger_live(&runtime->shared) == 0);
-    pn_heap_destroy(runtime->heap);
-    free(runtime);
+    release(runtime);
 }
 
 uint64_t pn_runtime_count(const pn_runtime *runtime, size_t offset_in_counts) {

@@ -1,6 +1,5 @@
 #include "lua/args.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/units.h"
@@ -122,7 +121,7 @@ bool pn_check_options(lua_State *L, int arg, const char *const known[]) {
 
 _Noreturn void pn_field_error(lua_State *L, const char *key, const char *expected, int index) {
     luaL_error(L, "option '%s': %s expected, got %s", key, expected, push_got(L, index));
-    abort(); /* luaL_error does not return */
+    pn_unreachable();
 }
 
 uint64_t pn_field_duration(lua_State *L, int table, const char *key, uint64_t absent_ns) {

@@ -6,7 +6,6 @@
 #include "lua/codec.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lua/module.h"
@@ -137,7 +136,7 @@ static _Noreturn void refuse(struct encoder *e, const struct level *level, const
     lua_insert(L, -2);
     lua_concat(L, 2);
     lua_error(L);
-    abort(); /* lua_error does not return */
+    pn_unreachable();
 }
 
 static void put(struct encoder *e, const void *bytes, size_t size) {
@@ -480,7 +479,7 @@ static void decode(struct decoder *d, int depth);
 
 static _Noreturn void damaged(struct decoder *d) {
     luaL_error(d->L, "damaged message");
-    abort(); /* luaL_error does not return */
+    pn_unreachable();
 }
 
 static const uint8_t *take(struct decoder *d, size_t size) {

@@ -35,10 +35,14 @@ static int base_index(const char *name) {
     return -1;
 }
 
+static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
+    return pn_mem_resize(context, block, block != NULL ? old_size : 0, new_size);
+}
+
 /* Once a runtime: where the base library keeps its functions. */
 int pn_globals_load_base(pn_lua_shared *shared) {
     shared->base = pn_mem_try(shared->ledger, BASE_COUNT * sizeof *shared->base);
-    lua_State *L = shared->base != NULL ? luaL_newstate() : NULL;
+    lua_State *L = shared->base != NULL ? lua_newstate(allocate, shared->ledger) : NULL;
     if (L == NULL) {
         pn_globals_free_base(shared);
         return PN_ENOMEM;

@@ -8,7 +8,6 @@
 #include "lua/lua_state.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lua/module.h"
@@ -223,7 +222,7 @@ _Noreturn void pn_raise(lua_State *L, const char *format, ...) {
     va_end(args);
     lua_concat(L, 2);
     lua_error(L);
-    abort(); /* lua_error does not return */
+    pn_unreachable();
 }
 
 _Noreturn void pn_raise_code(lua_State *L, int code) { pn_raise(L, "%s", pn_err_text(code)); }

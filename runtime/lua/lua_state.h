@@ -30,7 +30,7 @@ typedef struct pn_frame pn_frame;
 #define PN_CLOSE_BUDGET_NS  (5 * PN_NS_PER_S) /* for close variables and finalizers of the dead */
 #define PN_TURN_RESUMES_MAX 64                /* tasks resumed in one turn of the actor */
 
-/* What suspends a task: the field that resume wrappers look at to tell a runtime's yield from a user's. */
+/* What suspends a task: by this, resume wrappers tell a runtime's yield from a user's. */
 typedef enum pn_yield { PN_YIELD_NONE, PN_YIELD_BLOCK, PN_YIELD_PREEMPT } pn_yield;
 
 typedef enum pn_wait {

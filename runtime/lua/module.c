@@ -13,7 +13,7 @@ extern const pn_embedded_file pn_embedded[];
 static const char members_key = 0; /* function -> { module, field } */
 static const char array_key = 0;   /* the metatable of JSON arrays */
 static const char system_key = 0;
-static const char module_key = 0;  /* registry: the metatable of unfinished modules; in one: which it is */
+static const char module_key = 0;  /* the metatable of unfinished modules; in one: which it is */
 
 void *pn_module_system_mark(void) { return (void *)(uintptr_t)&system_key; }
 

@@ -13,7 +13,8 @@ static int collect(lua_State *L) {
     pn_call *call = r->call;
     r->call = NULL;
     pn_lua *lua = pn_lua_of(L);
-    if (call != NULL) pn_call_let_go(pn_lua_worker(lua), call, lua->is_closing ? PN_EEXITED : PN_ENO_REPLY);
+    int code = lua->is_closing ? PN_EEXITED : PN_ENO_REPLY;
+    if (call != NULL) pn_call_let_go(pn_lua_worker(lua), call, code);
     return 0;
 }
 

@@ -284,7 +284,9 @@ static void free_stream(pn_flow *flow) {
     pn_mem_free(ledger, s, sizeof *s);
 }
 
-static const pn_flow_class stream_class = {"stream", read_stream, write_stream, close_stream, free_stream};
+static const pn_flow_class stream_class = {
+    "stream", read_stream, write_stream, close_stream, free_stream,
+};
 
 static void on_opening_late(pn_timer *timer) {
     stream *s = PN_CONTAINER(timer, stream, opening);

@@ -1,5 +1,5 @@
--- perilune.actor: the Lua half. Loaded when a name is touched that the C half (runtime/bind/l_actor.c)
--- does not have; gets the module's table and adds to it.
+-- perilune.actor: the Lua half. Loaded when a name is touched that the C half
+-- (runtime/bind/l_actor.c) does not have; gets the module's table and adds to it.
 
 local M = ...
 
@@ -16,10 +16,13 @@ end
 
 -- ---- supervisors ----
 --
--- A supervisor is an actor that traps exits, is linked to its children and restarts them. Strategies,
--- restart types and defaults are OTP's: intensity 1 in a period of 5 s, shutdown 5 s, permanent.
+-- A supervisor is an actor that traps exits, is linked to its children and restarts them.
+-- Strategies, restart types and defaults are OTP's: intensity 1 in a period of 5 s, shutdown 5 s,
+-- permanent.
 
-local STRATEGIES = { one_for_one = true, one_for_all = true, rest_for_one = true, simple_one_for_one = true }
+local STRATEGIES = {
+  one_for_one = true, one_for_all = true, rest_for_one = true, simple_one_for_one = true,
+}
 local RESTARTS = { permanent = true, transient = true, temporary = true }
 local OPTIONS = { strategy = true, intensity = true, period = true, children = true, name = true }
 local CHILD_OPTIONS = {
@@ -36,7 +39,8 @@ local function check_keys(options, known, what, level)
       local names = {}
       for name in pairs(known) do table.insert(names, name) end
       table.sort(names)
-      fail(level + 1, "%s: unknown option '%s' (known: %s)", what, tostring(key), table.concat(names, ", "))
+      fail(level + 1, "%s: unknown option '%s' (known: %s)", what, tostring(key),
+        table.concat(names, ", "))
     end
   end
 end
@@ -49,21 +53,25 @@ local function seconds(value, what, level)
 end
 
 local function check_child(child, index, strategy, level)
-  local what = ("supervisor: child %s"):format(child.id ~= nil and tostring(child.id) or "#" .. index)
+  local shown = child.id ~= nil and tostring(child.id) or "#" .. index
+  local what = "supervisor: child " .. shown
   check_keys(child, CHILD_OPTIONS, what, level + 1)
   if type(child.start) ~= "function" and type(child.start) ~= "string" then
-    fail(level + 1, "%s: start must be a function or a module name, got %s", what, type(child.start))
+    fail(level + 1, "%s: start must be a function or a module name, got %s", what,
+      type(child.start))
   end
   if child.args ~= nil and type(child.args) ~= "table" then
     fail(level + 1, "%s: args must be a table, got %s", what, type(child.args))
   end
   local restart = child.restart or "permanent"
   if not RESTARTS[restart] then
-    fail(level + 1, "%s: restart must be permanent, transient or temporary, got %s", what, tostring(restart))
+    fail(level + 1, "%s: restart must be permanent, transient or temporary, got %s", what,
+      tostring(restart))
   end
   local count = child.count or 1
   if math.type(count) ~= "integer" or count < 1 then
-    fail(level + 1, "%s: count must be an integer of at least 1, got %s", what, tostring(count))
+    fail(level + 1, "%s: count must be an integer of at least 1, got %s", what,
+      tostring(count))
   end
   if count > 1 and strategy == "simple_one_for_one" then
     fail(level + 1, "%s: count does not go with simple_one_for_one", what)
@@ -81,7 +89,9 @@ local function check_child(child, index, strategy, level)
 end
 
 local function check_options(options, level)
-  if type(options) ~= "table" then fail(level + 1, "supervisor: a table expected, got %s", type(options)) end
+  if type(options) ~= "table" then
+    fail(level + 1, "supervisor: a table expected, got %s", type(options))
+  end
   check_keys(options, OPTIONS, "supervisor", level + 1)
   local strategy = options.strategy or "one_for_one"
   if not STRATEGIES[strategy] then
@@ -90,7 +100,8 @@ local function check_options(options, level)
   end
   local intensity = options.intensity == nil and 1 or options.intensity
   if math.type(intensity) ~= "integer" or intensity < 0 then
-    fail(level + 1, "supervisor: intensity must be an integer of at least 0, got %s", tostring(intensity))
+    fail(level + 1, "supervisor: intensity must be an integer of at least 0, got %s",
+      tostring(intensity))
   end
   local children, ids = {}, {}
   for index, child in ipairs(options.children or {}) do
@@ -99,7 +110,9 @@ local function check_options(options, level)
     end
     local spec = check_child(child, index, strategy, level + 1)
     if spec.id == nil then spec.id = spec.name or index end
-    if ids[spec.id] then fail(level + 1, "supervisor: two children have the id %s", tostring(spec.id)) end
+    if ids[spec.id] then
+      fail(level + 1, "supervisor: two children have the id %s", tostring(spec.id))
+    end
     ids[spec.id] = true
     table.insert(children, spec)
   end
@@ -108,11 +121,13 @@ local function check_options(options, level)
   end
   return {
     strategy = strategy, intensity = intensity, children = children, name = options.name,
-    period = seconds(options.period == nil and 5 or options.period, "supervisor: period", level + 1),
+    period = seconds(options.period == nil and 5 or options.period, "supervisor: period",
+      level + 1),
   }
 end
 
--- Its state, `self`: options; slots, in start order: { spec, pid (or nil), number }; restarts: times.
+-- Its state, `self`: options; slots, in start order: { spec, pid (or nil), number }; restarts:
+-- their times.
 
 local function slot_of(self, pid)
   for index, slot in ipairs(self.slots) do
@@ -134,7 +149,8 @@ local function start_slot(slot)
 end
 
 local function forget(slot)
-  if slot.spec.is_group and slot.spec.name and slot.pid then M._group_leave(slot.spec.name, slot.pid) end
+  local spec = slot.spec
+  if spec.is_group and spec.name and slot.pid then M._group_leave(spec.name, slot.pid) end
   slot.pid = nil
 end
 
@@ -282,7 +298,9 @@ end
 function requests.start_child(self, spec)
   if self.is_simple then return start_simple(self, spec) end
   for _, slot in ipairs(self.slots) do
-    if slot.spec.id == spec.id then return nil, ("a child has the id %s"):format(tostring(spec.id)), "exists" end
+    if slot.spec.id == spec.id then
+      return nil, ("a child has the id %s"):format(tostring(spec.id)), "exists"
+    end
   end
   local ok, err, code = open_groups(self, { spec })
   if not ok then return nil, err, code end
@@ -312,7 +330,9 @@ end
 function requests.children(self)
   local list = {}
   for index, slot in ipairs(self.slots) do
-    list[index] = { id = slot.spec.id, pid = slot.pid, restart = slot.spec.restart, number = slot.number }
+    list[index] = {
+      id = slot.spec.id, pid = slot.pid, restart = slot.spec.restart, number = slot.number,
+    }
   end
   return list
 end

@@ -1,4 +1,4 @@
--- internal: what `perilune test` runs: busted's own runner, with an eye on what a test leaves behind.
+-- internal: what `perilune test` runs: busted's own runner, with an eye on what a test leaves.
 --
 -- A test that began actors, timers, tasks or servers and did not end them has them ended after it,
 -- and is named on stderr. What is begun outside a test (in setup, at file level) may live until the
@@ -10,7 +10,7 @@ local leftovers = require "perilune.leftovers"
 
 local self = actor.self()
 
--- An actor that a test is linked to may die without taking all tests along: the test gets an `exit`.
+-- An actor that a test is linked to may die without taking all tests along: the test is told.
 actor.trap_exit(true)
 
 local function alive()
