@@ -149,6 +149,7 @@ static int watch_start(pn_actor *self, void *argument) {
     int err = pn_actor_spawn(self->worker, self, &spawn, &pid, &ref);
     if (err == 0) {
         atomic_store(&host->main_pid, pid);
+        if (host->on_ready != NULL) host->on_ready(host);
         return 0;
     }
     host->error = copy_text(pn_err_text(err));
