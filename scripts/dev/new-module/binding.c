@@ -50,20 +50,20 @@ static int l_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg NAME_methods[] = {
+static const luaL_Reg object_methods[] = {
     {"add", l_add},
     {"value", l_value},
     {"close", l_close},
     {NULL, NULL},
 };
 
-static const luaL_Reg NAME_metamethods[] = {
+static const luaL_Reg object_metamethods[] = {
     {"__gc", l_close},
     {"__close", l_close},
     {NULL, NULL},
 };
 
-const pn_class pn_class_NAME = {GUARD_CLASS, NAME_methods, NAME_metamethods};
+const pn_class pn_class_NAME = {GUARD_CLASS, object_methods, object_metamethods};
 
 const luaL_Reg pn_NAME_functions[] = {
     {"new", l_new},
