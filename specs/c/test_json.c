@@ -613,8 +613,10 @@ TEST(json_writer_reports_a_full_buffer_and_no_memory) {
 
 /* Whatever a text ends with, it fits exactly; and without memory that is what is said. */
 TEST(json_writer_needs_no_more_than_it_writes) {
-    static const char *const texts[] = {"\"\\\"\"", "\"\\u0001\"", "\"\xc3\xa9\"", "\"abc\"", "-5", "0.5", "null",
-                                        "true", "false", "[]", "{}", "{\"a\":1}", "[[1],\"\\n\"]"};
+    static const char *const texts[] = {
+        "\"\\\"\"", "\"\\u0001\"", "\"\xc3\xa9\"", "\"abc\"", "-5", "0.5", "null", "true", "false",
+        "[]", "{}", "{\"a\":1}", "[[1],\"\\n\"]",
+    };
     owner p;
     pn_buf out;
     pn_json_reader r;
