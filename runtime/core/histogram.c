@@ -238,7 +238,7 @@ static bool find_page(const pn_histogram *h, uint32_t *number, struct page_ref *
         unsigned page = negative ? 63 - *number % 64 : (*number - ZERO_PAGE - 1) % 64;
         const pn__histogram_table *table = table_at(h, table_of(*number));
         if (table == NULL) {
-            *number += negative ? page + 1 : 64 - page;
+            *number += 64; /* a table that is there stays, so this is its first page */
         } else if (load(&table->counts[page]) == 0 || page_at(table, page) == NULL) {
             ++*number; /* a count may be seen before its page is */
         } else {

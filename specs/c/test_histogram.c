@@ -88,6 +88,26 @@ TEST(histogram_reports_three_digits_at_the_edges) {
     close_all(&f);
 }
 
+/* Rounding up leads from the subnormal to the normal doubles: one bucket, not two of equal value. */
+TEST(histogram_has_one_bucket_for_a_value) {
+    struct fixture f;
+    open_all(&f);
+    for (int sign = -1; sign <= 1; sign += 2) {
+        pn_histogram_record(&f.h, sign * nextafter(DBL_MIN, 0));
+        pn_histogram_record(&f.h, sign * DBL_MIN);
+    }
+    pn_histogram_cursor cursor = {0, 0};
+    double value;
+    uint64_t count;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        CHECK(pn_histogram_next(&f.h, &cursor, &value, &count));
+        CHECK(value == sign * DBL_MIN);
+        CHECK_EQ(count, 2);
+    }
+    CHECK(!pn_histogram_next(&f.h, &cursor, &value, &count));
+    close_all(&f);
+}
+
 TEST(histogram_is_exact_for_small_whole_numbers) {
     struct fixture f;
     open_all(&f);
