@@ -239,15 +239,18 @@ $(lint_clang): $(lint_out)/clang/%.ok: %.c $(lint_out)/flags | $(lint_deps)
 	$(quiet)clang $(lint_cflags) -DPN_FAULTS -fsyntax-only $<
 	@touch $@
 
-# Tests run under the sanitizers and may be long; the command's own thread may use getenv and exit.
-tidy_specs := --checks=-clang-analyzer-*,-readability-function-size,-concurrency-mt-unsafe
+# Tests run under the sanitizers, may be long, and compare structs that they zeroed; the command's own
+# thread may use getenv and exit.
+tidy_specs := --checks=-clang-analyzer-*,-readability-function-size,-concurrency-mt-unsafe,$(strip \
+              )-bugprone-suspicious-memory-comparison
 tidy_cli   := --checks=-concurrency-mt-unsafe
 tidy_flags  = $(if $(filter specs/%,$<),$(tidy_specs),$(if $(filter runtime/cli/%,$<),$(tidy_cli)))
+tidy_lua    = $(if $(filter $(lua_src) $(cli_src),$<),-include scripts/dev/tidy_lua.h)
 
-$(lint_tidy): $(lint_out)/tidy/%.ok: %.c .clang-tidy $(lint_out)/flags | $(lint_deps)
+$(lint_tidy): $(lint_out)/tidy/%.ok: %.c .clang-tidy scripts/dev/tidy_lua.h $(lint_out)/flags | $(lint_deps)
 	@mkdir -p $(@D)
 	$(say) TIDY $<
-	$(quiet)clang-tidy --quiet $(tidy_flags) $< -- $(lint_base) >$@.log 2>&1 || \
+	$(quiet)clang-tidy --quiet $(tidy_flags) $< -- $(lint_base) $(tidy_lua) >$@.log 2>&1 || \
 	  { grep -v 'warnings* generated' $@.log; exit 1; }
 	@touch $@
 
