@@ -29,8 +29,8 @@ say     = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n')
 
 # ---- what is needed, by purpose; `make deps` installs what is missing ----
 deps_build := gcc make pkg-config libc6-dev liblua5.4-dev libuv1-dev lua-luv-dev libssl-dev \
-              zlib1g-dev node-llhttp
-deps_test  := lua5.4 lua-busted libcjson-dev nginx-light curl openssl
+              zlib1g-dev node-llhttp libcjson-dev
+deps_test  := lua5.4 lua-busted nginx-light curl openssl
 deps_lint  := clang clang-tidy clang-format lua-check lua5.4
 deps_san   := clang libclang-rt-14-dev valgrind
 deps_bench := erlang-base wrk nginx-light lua5.4 lua-dkjson
