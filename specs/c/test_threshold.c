@@ -316,6 +316,7 @@ TEST(thresholds_abort_after_their_delay) {
     verdict = judge(&f, 0);
     CHECK_EQ(verdict.failed, 3);
     CHECK(verdict.should_abort && verdict.cause == pn_thresholds_at(f.set, 2));
+    CHECK(judge(&f, 11 * S).cause == pn_thresholds_at(f.set, 1)); /* the first of two */
     for (int i = 0; i < 9; i++) pn_metrics_record(f.shard, PN_METRIC_CHECKS, 1, 1, NULL);
     CHECK_EQ(judge(&f, 11 * S).failed, 2); /* 0.9 is not above 0.9; above 0.8 it is */
     CHECK(pn_thresholds_at(f.set, 1)->ok);
