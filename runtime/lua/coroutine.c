@@ -17,8 +17,6 @@ static lua_State *check_thread(lua_State *L, int index) {
     return co;
 }
 
-static bool is_parked(lua_State *co) { return (*pn_lua_marks(co) & PN_LUA_PARKED) != 0; }
-
 static void unpark(pn_lua *lua, lua_State *co) {
     *pn_lua_marks(co) &= ~PN_LUA_PARKED;
     pn_map_remove(&lua->parked, (uintptr_t)co, NULL);
@@ -100,7 +98,7 @@ static int go_on(lua_State *L, lua_State *co, int arguments, lua_KContext kind) 
     lua->running = L;
     lua->frames = frame.outer;
     if (status == LUA_YIELD && lua->yield != PN_YIELD_NONE) {
-        *pn_lua_marks(L) |= PN_LUA_PARKED;
+        pn_lua_park(L);
         return lua_yieldk(L, 0, kind, resumed);
     }
     if (lua->is_killed) pn_hook_kill(lua);
@@ -117,7 +115,7 @@ static int resumed(lua_State *L, int status, lua_KContext kind) {
     (void)status;
     lua_State *co = resumed_thread(L, kind);
     pn_lua *lua = pn_lua_of(L);
-    if (!is_parked(co)) { /* somebody closed it meanwhile */
+    if (!pn_lua_is_parked(co)) { /* somebody closed it meanwhile */
         if (kind == WRAPPED) return luaL_error(L, "coroutine closed while it waited");
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "coroutine closed while it waited");
@@ -135,7 +133,7 @@ static int refuse(lua_State *L, const char *why, lua_KContext kind) {
 }
 
 static int begin(lua_State *L, lua_State *co, int arguments, lua_KContext kind) {
-    if (is_parked(co)) {
+    if (pn_lua_is_parked(co)) {
         return refuse(L, "cannot resume a coroutine that waits in a blocking call", kind);
     }
     if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) {
@@ -199,7 +197,7 @@ static int l_isyieldable(lua_State *L) {
 
 static const char *status_of(lua_State *L, lua_State *co) {
     if (L == co) return "running";
-    if (is_parked(co)) return "normal"; /* to its own code it is running */
+    if (pn_lua_is_parked(co)) return "normal"; /* to its own code it is running */
     lua_Debug ar;
     switch (lua_status(co)) {
     case LUA_YIELD:
@@ -231,7 +229,7 @@ static int l_close(lua_State *L) {
     lua_State *co = check_thread(L, 1);
     pn_lua *lua = pn_lua_of(L);
     const char *status = status_of(L, co);
-    if (is_parked(co)) {
+    if (pn_lua_is_parked(co)) {
         cancel_wait(L, lua, co);
     } else if (strcmp(status, "suspended") != 0 && strcmp(status, "dead") != 0) {
         return luaL_error(L, "cannot close a %s coroutine", status);

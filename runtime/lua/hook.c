@@ -81,7 +81,7 @@ static int preempt(lua_State *L, pn_lua *lua) {
     if (pn_lua_can_yield(L)) {
         if (is_scope_over(task)) return luaL_error(L, "cancelled: the time of with_timeout is over");
         if (lua->frames != NULL) pn_coroutine_park_chain(L, task);
-        *pn_lua_marks(L) |= PN_LUA_PARKED;
+        pn_lua_park(L);
         lua->yield = PN_YIELD_PREEMPT;
         return lua_yield(L, 0);
     }

@@ -64,6 +64,7 @@ struct pn_task {
     uint64_t wait_ref;   /* of the present wait; 0: none */
     pn_timer timer;      /* of the present wait */
     pn_msg *msg;         /* what woke it; owned */
+    pn_call *calling;    /* the request whose reply it waits for; counted */
     pn_call *serving;    /* the request it serves: deadline and chain; counted */
     pn_scope *scopes;    /* innermost first */
     pn_list joiners;
@@ -126,6 +127,17 @@ static inline pn_lua *pn_lua_of(lua_State *L) {
 }
 
 static inline uintptr_t *pn_lua_marks(lua_State *L) { return (uintptr_t *)lua_getextraspace(L); }
+
+/* The main coroutine is never marked: new ones begin with a copy of its extra space. It is a task's, so
+ * where it is suspended the runtime has done it. */
+static inline void pn_lua_park(lua_State *L) {
+    if (L != pn_lua_of(L)->L) *pn_lua_marks(L) |= PN_LUA_PARKED;
+}
+
+static inline bool pn_lua_is_parked(lua_State *L) {
+    if (L == pn_lua_of(L)->L) return lua_status(L) == LUA_YIELD;
+    return (*pn_lua_marks(L) & PN_LUA_PARKED) != 0;
+}
 
 static inline pn_worker *pn_lua_worker(const pn_lua *lua) { return lua->actor->worker; }
 

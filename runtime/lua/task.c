@@ -204,7 +204,7 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
     if (kind == PN_WAIT_JOIN) pn_list_push(&((pn_task *)task->context)->joiners, &task->queue);
     if (timeout_ns != PN_NO_TIMEOUT) begin_timer(task, timeout_ns);
     lua->yield = PN_YIELD_BLOCK;
-    *pn_lua_marks(L) |= PN_LUA_PARKED;
+    pn_lua_park(L);
     return lua_yieldk(L, 0, context, k);
 }
 
