@@ -68,16 +68,28 @@ static int return_results(lua_State *L, lua_State *co, int count, lua_KContext k
     return count + (kind == PLAIN);
 }
 
+/* Closes what is pending in a coroutine that will not run again; its close variables run as a part of
+ * L, so that they can be pre-empted and know that they cannot wait. */
+static int reset(lua_State *L, lua_State *co) {
+    pn_lua *lua = pn_lua_of(L);
+    pn_frame frame = {L, lua->frames};
+    lua->frames = &frame;
+    lua->running = co;
+    int status = lua_resetthread(co);
+    lua->running = L;
+    lua->frames = frame.outer;
+    return status;
+}
+
 static int return_error(lua_State *L, lua_State *co, lua_KContext kind) {
     if (kind == PLAIN) {
+        lua_xmove(co, L, 1); /* first, because co may be L itself */
         lua_pushboolean(L, 0);
-        lua_xmove(co, L, 1);
+        lua_insert(L, -2);
         return 2;
     }
     int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) {
-        status = lua_resetthread(co);
-    }
+    if (status != LUA_OK && status != LUA_YIELD) status = reset(L, co);
     lua_xmove(co, L, 1);
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
@@ -136,7 +148,8 @@ static int begin(lua_State *L, lua_State *co, int arguments, lua_KContext kind) 
     if (pn_lua_is_parked(co)) {
         return refuse(L, "cannot resume a coroutine that waits in a blocking call", kind);
     }
-    if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) {
+    lua_Debug ar;
+    if (lua_status(co) == LUA_OK && lua_gettop(co) == 0 && !lua_getstack(co, 0, &ar)) {
         return refuse(L, "cannot resume dead coroutine", kind);
     }
     if (!lua_checkstack(co, arguments)) return refuse(L, "too many arguments to resume", kind);
@@ -155,6 +168,8 @@ static int l_resume(lua_State *L) {
 static int call_wrapped(lua_State *L) {
     return begin(L, lua_tothread(L, lua_upvalueindex(1)), lua_gettop(L), WRAPPED);
 }
+
+bool pn_coroutine_is_wrapped(lua_CFunction f) { return f == call_wrapped; }
 
 static int l_create(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -234,13 +249,7 @@ static int l_close(lua_State *L) {
     } else if (strcmp(status, "suspended") != 0 && strcmp(status, "dead") != 0) {
         return luaL_error(L, "cannot close a %s coroutine", status);
     }
-    pn_frame frame = {L, lua->frames};
-    lua->frames = &frame;
-    lua->running = co;
-    int result = lua_resetthread(co);
-    lua->running = L;
-    lua->frames = frame.outer;
-    if (result == LUA_OK) {
+    if (reset(L, co) == LUA_OK) {
         lua_pushboolean(L, 1);
         return 1;
     }

@@ -176,9 +176,10 @@ static void push_thread_of(lua_State *L, lua_State *of) {
 static int l_sethook(lua_State *L) {
     int shift;
     lua_State *of = thread_argument(L, &shift);
+    lua_settop(L, shift + 3);
     push_hooks_table(L);
     push_thread_of(L, of);
-    if (lua_isnoneornil(L, shift + 1)) {
+    if (lua_isnil(L, shift + 1)) {
         lua_pushnil(L);
         lua_rawset(L, -3);
         lua_sethook(of, NULL, 0, 0);

@@ -54,6 +54,7 @@ struct pn_task {
     bool has_failed;
     bool is_cancelled;
     bool has_index;
+    bool has_own_body;   /* the function at its bottom is ours and can be suspended */
     bool is_detached;    /* no Lua value refers to it: goes when it has finished */
     bool is_supervised;  /* an error ends the task only (iterations, handlers), told to on_end */
     int code;            /* what woke it: 0 or a negative code */

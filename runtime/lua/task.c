@@ -7,7 +7,8 @@
 #include "lua/module.h"
 #include "lua/stream.h"
 
-#define INDEX_BITS 24 /* of a wait_ref: tasks of one actor */
+#define INDEX_BITS     24 /* of a wait_ref: tasks of one actor */
+#define BOUNDARY_STACK 10 /* what finding and naming a boundary pushes */
 
 /* ---- finding tasks ---- */
 
@@ -123,30 +124,70 @@ static bool is_transparent(lua_State *L, lua_CFunction f) {
     return f == NULL || pn_globals_is_yieldable(shared, f);
 }
 
-/* The innermost C function of this coroutine that cannot be suspended. */
-static void find_boundary(lua_State *L, int level, char *text, size_t room) {
+static bool is_own_body(lua_State *L, int level) {
+    const pn_task *task = pn_lua_of(L)->current;
     lua_Debug ar;
-    snprintf(text, room, "a C function");
+    return task != NULL && task->has_own_body && task->co == L && !lua_getstack(L, level + 1, &ar);
+}
+
+/* The function on top, popped: as "table.sort", or as it was called. */
+static void name_function(lua_State *L, const lua_Debug *ar, char *text, size_t room) {
+    if (pn_module_name_function(L, text, room)) return;
+    snprintf(text, room, ar->name != NULL ? "'%s'" : "a C function", ar->name);
+}
+
+/* The innermost C function of this coroutine that cannot be suspended; false when it is in none. A
+ * message handler runs on top of what failed, which may be a Lua function: only xpcall shows. */
+static bool find_boundary(lua_State *L, int level, char *text, size_t room) {
+    pn_lua_shared *shared = pn_lua_shared_of(L);
+    lua_Debug ar;
+    bool is_handler = false;
     for (; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "nSf", &ar);
         lua_CFunction f = lua_tocfunction(L, -1);
-        lua_pop(L, 1);
         bool is_finalizer = ar.name != NULL && strcmp(ar.name, "__gc") == 0;
-        bool is_hook = strcmp(ar.namewhat, "hook") == 0;
-        if (!is_finalizer && !is_hook && is_transparent(L, f)) continue;
-        const char *what = is_hook ? "a debug hook" : ar.name != NULL ? ar.name : "a C function";
-        snprintf(text, room, *ar.namewhat != '\0' && !is_hook ? "'%s'" : "%s", what);
-        return;
+        if (is_finalizer || strcmp(ar.namewhat, "hook") == 0) {
+            lua_pop(L, 1);
+            snprintf(text, room, "%s", is_finalizer ? "__gc" : "a debug hook");
+            return true;
+        }
+        is_handler = is_handler || f == pn_globals_base(shared, "xpcall");
+        if (f == pn_globals_base(shared, "error")) {
+            lua_pop(L, 1);
+            snprintf(text, room, "a message handler");
+            return true;
+        }
+        if (!is_transparent(L, f) && !is_own_body(L, level)) {
+            name_function(L, &ar, text, room);
+            return true;
+        }
+        lua_pop(L, 1);
     }
+    if (is_handler) snprintf(text, room, "a message handler");
+    return is_handler;
 }
 
-static _Noreturn void refuse_to_block(lua_State *L, lua_State *at, int level) {
+/* `at` is a coroutine of the chain that cannot yield, `resumed_by` the resume that it runs in. What holds
+ * it is its own, or the function that runs it (coroutine.close runs close variables so). */
+static _Noreturn void refuse_to_block(lua_State *L, lua_State *at, const pn_frame *resumed_by) {
     char boundary[128];
+    luaL_checkstack(at, BOUNDARY_STACK, NULL);
+    bool found = find_boundary(at, 1, boundary, sizeof boundary);
+    if (!found && resumed_by != NULL) {
+        luaL_checkstack(resumed_by->from, BOUNDARY_STACK, NULL);
+        found = find_boundary(resumed_by->from, 0, boundary, sizeof boundary);
+    }
+    if (!found) snprintf(boundary, sizeof boundary, "a C function");
+    char name[128] = "a blocking call";
     lua_Debug ar;
-    const char *name = "this function";
-    luaL_checkstack(at, 2, NULL);
-    find_boundary(at, level, boundary, sizeof boundary);
-    if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && ar.name != NULL) name = ar.name;
+    luaL_checkstack(L, BOUNDARY_STACK, NULL);
+    if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "nf", &ar)) {
+        if (ar.name != NULL) {
+            snprintf(name, sizeof name, "%s", ar.name);
+        } else {
+            name_function(L, &ar, name, sizeof name);
+        }
+    }
     luaL_error(L, "%s: cannot wait inside %s, which Lua cannot suspend", name, boundary);
     pn_unreachable();
 }
@@ -164,9 +205,9 @@ void pn_task_check_block(lua_State *L) {
     pn_lua *lua = pn_lua_of(L);
     if (PN_LIKELY(lua->frames == NULL && L == lua->running && lua_isyieldable(L))) return;
     if (L != lua->running) luaL_error(L, "cannot wait inside a coroutine that C code resumed");
-    if (!lua_isyieldable(L)) refuse_to_block(L, L, 1);
+    if (!lua_isyieldable(L)) refuse_to_block(L, L, lua->frames);
     for (pn_frame *f = lua->frames; f != NULL; f = f->outer) {
-        if (!lua_isyieldable(f->from)) refuse_to_block(L, f->from, 1);
+        if (!lua_isyieldable(f->from)) refuse_to_block(L, f->from, f->outer);
     }
 }
 
@@ -291,6 +332,7 @@ void pn_tasks_init(pn_lua *lua) {
     pn_list_init(&lua->receivers);
     pn_list_init(&lua->matchers);
     init_task(&lua->main, lua, lua->L);
+    lua->main.has_own_body = true;
     pn_list_push(&lua->ready, &lua->main.queue);
 }
 

@@ -25,4 +25,24 @@ describe("a coroutine", function()
     end)
     assert.same({ "suspended", true, 2, "suspended", 11, "dead" }, results)
   end)
+
+  it("that is running cannot be resumed", function()
+    local function try() return { coroutine.resume(coroutine.running()) } end
+    local expected = { false, "cannot resume non-suspended coroutine" }
+    assert.same(expected, in_actor(try))
+    assert.same(expected, in_actor(function() return coroutine.wrap(try)() end))
+    assert.same(expected, in_actor(function()
+      local outer = coroutine.running()
+      return coroutine.wrap(function() return { coroutine.resume(outer) } end)()
+    end))
+  end)
+
+  it("that wraps itself says so", function()
+    local message = in_actor(function()
+      local wrapped
+      wrapped = coroutine.wrap(function() wrapped() end)
+      return select(2, pcall(wrapped))
+    end)
+    assert.matches("cannot resume non%-suspended coroutine", message)
+  end)
 end)
