@@ -89,6 +89,7 @@ static int start_ticker(lua_State *L, bool repeats) {
     lua_pushvalue(L, 2);
     t->task = pn_task_spawn(L, 2);
     t->task->has_own_body = true;
+    pn_task_serve(t->task, NULL); /* a timer outlives the request whose handler started it */
     return 1;
 }
 

@@ -22,19 +22,19 @@ static void unpark(pn_lua *lua, lua_State *co) {
     pn_map_remove(&lua->parked, (uintptr_t)co, NULL);
 }
 
-static void park(lua_State *L, pn_lua *lua, lua_State *co, pn_task *task) {
+static bool park(pn_lua *lua, lua_State *co, pn_task *task) {
     if (lua->parked.alloc == NULL) pn_map_init(&lua->parked, &lua->actor->ledger.door);
-    if (pn_map_set(&lua->parked, (uintptr_t)co, (uintptr_t)task) != 0) {
-        luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
-    }
+    return pn_map_set(&lua->parked, (uintptr_t)co, (uintptr_t)task) == 0;
 }
 
-void pn_coroutine_park_chain(lua_State *L, pn_task *task) {
+bool pn_coroutine_park_chain(lua_State *L, pn_task *task) {
     pn_lua *lua = pn_lua_of(L);
-    if (L != task->co) park(L, lua, L, task);
-    for (pn_frame *f = lua->frames; f != NULL && f->from != task->co; f = f->outer) {
-        park(L, lua, f->from, task);
+    bool all = L == task->co || park(lua, L, task);
+    for (pn_frame *f = lua->frames; all && f != NULL && f->from != task->co; f = f->outer) {
+        all = park(lua, f->from, task);
     }
+    if (!all) pn_coroutine_forget_chain(task);
+    return all;
 }
 
 void pn_coroutine_forget_chain(pn_task *task) {
@@ -236,8 +236,7 @@ static void cancel_wait(lua_State *L, pn_lua *lua, lua_State *co) {
     if (found == NULL) luaL_error(L, "cannot close the coroutine of a task (use task:cancel())");
     pn_task *task = (pn_task *)(uintptr_t)*found;
     unpark(lua, co);
-    if (task->cancel != NULL) task->cancel(task, task->context);
-    pn_task_ready(task, PN_ECANCELLED);
+    pn_task_give_up(task, PN_ECANCELLED);
 }
 
 static int l_close(lua_State *L) {

@@ -80,7 +80,9 @@ static int preempt(lua_State *L, pn_lua *lua) {
     if (task == NULL) return 0;
     if (pn_lua_can_yield(L)) {
         if (is_scope_over(task)) return luaL_error(L, "cancelled: the time of with_timeout is over");
-        if (lua->frames != NULL) pn_coroutine_park_chain(L, task);
+        if (lua->frames != NULL && !pn_coroutine_park_chain(L, task)) {
+            return luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+        }
         pn_lua_park(L);
         lua->yield = PN_YIELD_PREEMPT;
         return lua_yield(L, 0);

@@ -10,6 +10,12 @@
 #define INDEX_BITS     24 /* of a wait_ref: tasks of one actor */
 #define BOUNDARY_STACK 10 /* what finding and naming a boundary pushes */
 
+static void drop_message(pn_task *task) {
+    if (task->msg == NULL) return;
+    pn_msg_destroy(pn_lua_worker(task->lua), task->msg, PN_EEXITED);
+    task->msg = NULL;
+}
+
 /* ---- finding tasks ---- */
 
 static int take_index(pn_lua *lua, pn_task *task) {
@@ -42,6 +48,7 @@ static void give_index(pn_task *task) {
 }
 
 uint64_t pn_task_begin_ref(pn_task *task) {
+    drop_message(task);
     if (!task->has_index) {
         int err = take_index(task->lua, task);
         if (err != 0) luaL_error(task->lua->running, "%s", pn_err_text(err));
@@ -69,8 +76,9 @@ static void unwait(pn_task *task) {
     if (pn_timer_active(&task->timer)) {
         pn_timer_stop(pn_lua_worker(task->lua)->io.wheel, &task->timer);
     }
+    /* a call that waited for room waits for its reply next, which may already be on its way */
+    if (task->wait != PN_WAIT_SPACE) task->wait_ref = 0;
     task->wait = PN_WAIT_NONE;
-    task->wait_ref = 0;
     task->cancel = NULL;
 }
 
@@ -82,14 +90,20 @@ void pn_task_ready(pn_task *task, int code) {
     pn_actor_wake(task->lua->actor);
 }
 
-/* Ends a wait from our side: the engine that would have ended it is told. */
-static void give_up(pn_task *task, int code) {
+/* The engine that would have ended the wait is told that nobody waits for it. */
+static void take_back(pn_task *task) {
     if (task->cancel != NULL) task->cancel(task, task->context);
+    task->cancel = NULL;
+}
+
+/* Ends a wait from our side. */
+void pn_task_give_up(pn_task *task, int code) {
+    take_back(task);
     pn_task_ready(task, code);
 }
 
 static void on_timeout(pn_timer *timer) {
-    give_up(PN_CONTAINER(timer, pn_task, timer), PN_ETIMEOUT);
+    pn_task_give_up(PN_CONTAINER(timer, pn_task, timer), PN_ETIMEOUT);
 }
 
 void pn_tasks_accept(pn_lua *lua, pn_msg *msg) {
@@ -109,12 +123,6 @@ void pn_tasks_accept(pn_lua *lua, pn_msg *msg) {
     }
     task->msg = msg; /* it may come before the task has begun to wait */
     if (task->wait == PN_WAIT_REPLY) pn_task_ready(task, 0);
-}
-
-static void drop_message(pn_task *task) {
-    if (task->msg == NULL) return;
-    pn_msg_destroy(pn_lua_worker(task->lua), task->msg, PN_EEXITED);
-    task->msg = NULL;
 }
 
 /* ---- where Lua cannot yield ---- */
@@ -204,6 +212,7 @@ bool pn_lua_can_yield(lua_State *L) {
 void pn_task_check_block(lua_State *L) {
     pn_lua *lua = pn_lua_of(L);
     if (PN_LIKELY(lua->frames == NULL && L == lua->running && lua_isyieldable(L))) return;
+    if (lua->is_closing) return; /* nothing waits there */
     if (L != lua->running) luaL_error(L, "cannot wait inside a coroutine that C code resumed");
     if (!lua_isyieldable(L)) refuse_to_block(L, L, lua->frames);
     for (pn_frame *f = lua->frames; f != NULL; f = f->outer) {
@@ -213,10 +222,31 @@ void pn_task_check_block(lua_State *L) {
 
 /* ---- waiting ---- */
 
-static void raise_if_cancelled(lua_State *L, pn_task *task) {
-    for (pn_scope *s = task->scopes; s != NULL; s = s->outer) {
-        if (s->has_fired) luaL_error(L, "cancelled: the time of with_timeout is over");
+static bool is_cancelled(const pn_task *task) {
+    for (const pn_scope *s = task->scopes; s != NULL; s = s->outer) {
+        if (s->has_fired) return true;
     }
+    return false;
+}
+
+static void raise_if_cancelled(lua_State *L, const pn_task *task) {
+    if (is_cancelled(task)) luaL_error(L, "cancelled: the time of with_timeout is over");
+}
+
+/* Can the wait begin that was prepared? Otherwise it is taken back, and this raises the reason. */
+static void begin_wait(lua_State *L, pn_task *task) {
+    pn_lua *lua = task->lua;
+    if (PN_LIKELY(lua->frames == NULL && task->scopes == NULL && L == lua->running && lua_isyieldable(L))) {
+        return;
+    }
+    if (pn_lua_can_yield(L) && !is_cancelled(task) &&
+        (lua->frames == NULL || pn_coroutine_park_chain(L, task))) {
+        return;
+    }
+    take_back(task);
+    pn_task_check_block(L);
+    raise_if_cancelled(L, task);
+    luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
 }
 
 static void begin_timer(pn_task *task, uint64_t timeout_ns) {
@@ -227,14 +257,12 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
     pn_lua *lua = pn_lua_of(L);
     pn_task *task = lua->current;
     if (PN_UNLIKELY(lua->is_closing)) {
-        if (task->cancel != NULL) give_up(task, PN_EEXITED);
+        take_back(task);
         task->wait = PN_WAIT_NONE;
         task->code = PN_EEXITED;
         return k(L, LUA_YIELD, context);
     }
-    pn_task_check_block(L);
-    if (PN_UNLIKELY(task->scopes != NULL)) raise_if_cancelled(L, task);
-    if (lua->frames != NULL) pn_coroutine_park_chain(L, task);
+    begin_wait(L, task);
     task->wait = (uint8_t)kind;
     task->code = 0;
     if (kind == PN_WAIT_RECEIVE || kind == PN_WAIT_MATCH) {
@@ -265,7 +293,7 @@ pn_task *pn_task_woken(lua_State *L) {
 static void on_scope_end(pn_timer *timer) {
     pn_scope *scope = PN_CONTAINER(timer, pn_scope, timer);
     scope->has_fired = true;
-    give_up(scope->task, PN_ECANCELLED);
+    pn_task_give_up(scope->task, PN_ECANCELLED);
 }
 
 void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns) {
@@ -286,12 +314,26 @@ static void close_scopes(pn_task *task) {
     while (task->scopes != NULL) pn_scope_close(task->scopes);
 }
 
-/* ---- requests being served ---- */
+/* ---- requests ---- */
+
+void pn_task_calls(pn_task *task, pn_call *call) {
+    pn_call *earlier = task->calling;
+    task->calling = call;
+    if (earlier == NULL) return;
+    pn_call_claim(earlier, PN_CALL_WITHDRAWN);
+    pn_call_release(pn_lua_worker(task->lua), earlier);
+}
 
 void pn_task_serve(pn_task *task, pn_call *call) {
     if (call != NULL) pn_call_grab(call);
     pn_call_release(pn_lua_worker(task->lua), task->serving);
     task->serving = call;
+}
+
+pn_call *pn_task_serving(pn_task *task) {
+    bool is_over = task->serving != NULL && atomic_load(&task->serving->state) == PN_CALL_ANSWERED;
+    if (is_over) pn_task_serve(task, NULL);
+    return task->serving;
 }
 
 uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns) {
@@ -345,7 +387,7 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     pn_task *task = pn_mem_try(&lua->actor->ledger, sizeof *task);
     if (task == NULL) luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
     init_task(task, lua, co);
-    pn_task_serve(task, lua->current != NULL ? lua->current->serving : NULL);
+    pn_task_serve(task, lua->current != NULL ? pn_task_serving(lua->current) : NULL);
     /* The anchor may raise without memory; from here on the task cleans up after itself, see below. */
     lua_pushcfunction(L, pn_task__anchor);
     lua_pushlightuserdata(L, task);
@@ -382,6 +424,7 @@ static void drop_anchor(pn_task *task) {
 static void settle(pn_task *task) { /* nothing of it waits or is owned any more */
     if (task->wait != PN_WAIT_NONE) unwait(task);
     pn_list_remove(&task->queue);
+    pn_task_calls(task, NULL);
     drop_message(task);
     close_scopes(task);
     pn_task_serve(task, NULL);
@@ -442,7 +485,7 @@ static void unwind(pn_task *task) {
 
 void pn_task_cancel(pn_task *task) {
     if (task->is_finished) return;
-    if (task->cancel != NULL) task->cancel(task, task->context);
+    take_back(task);
     if (task->wait != PN_WAIT_NONE) unwait(task);
     pn_list_remove(&task->queue);
     pn_coroutine_forget_chain(task);
@@ -602,7 +645,7 @@ void pn_tasks_run(pn_lua *lua) {
 void pn_tasks_close(pn_lua *lua) {
     while (!pn_list_empty(&lua->tasks)) {
         pn_task *task = PN_CONTAINER(lua->tasks.prev, pn_task, all);
-        if (task->cancel != NULL) task->cancel(task, task->context);
+        take_back(task);
         if (task->wait != PN_WAIT_NONE) unwait(task);
         pn_list_remove(&task->queue);
         if (lua_status(task->co) == LUA_YIELD) unwind(task);
