@@ -117,4 +117,14 @@ function M.exec(script, ...)
   return result
 end
 
+--- Runs a script in virtual time, with `actor` and `timer` at hand; what it printed. It must not fail.
+function M.virtual(script, ...)
+  local head = 'local actor, timer = require "perilune.actor", require "perilune.timer" '
+  local result = M.exec(head .. script, "--virtual-time", ...)
+  if result.code ~= 0 or result.err ~= "" then
+    error(("exit code %s\n%s%s"):format(result.code, result.out, result.err), 2)
+  end
+  return result.out
+end
+
 return M

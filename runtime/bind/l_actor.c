@@ -515,8 +515,9 @@ static int l_task_wait(lua_State *L) {
 static int l_task_cancel(lua_State *L) {
     pn_task *task = check_task(L, 1);
     if (task == pn_task_current(L)) return luaL_error(L, "cancel: a task cannot cancel itself");
-    lua_pushboolean(L, !task->is_finished);
-    pn_task_cancel(task);
+    bool was_running = !task->is_finished;
+    if (!pn_task_cancel(task)) return luaL_error(L, "cancel: the task is cancelling this one");
+    lua_pushboolean(L, was_running);
     return 1;
 }
 

@@ -48,6 +48,30 @@ void pn_coroutine_forget_chain(pn_task *task) {
     }
 }
 
+static int l_resume(lua_State *L);
+static int call_wrapped(lua_State *L);
+
+/* The parked coroutine that the suspended L has resumed, or NULL. */
+static lua_State *inner_of(lua_State *L) {
+    lua_Debug ar;
+    if (lua_status(L) != LUA_YIELD || !lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar)) return NULL;
+    if (*ar.what != 'C' || !lua_checkstack(L, 1)) return NULL;
+    lua_getinfo(L, "f", &ar);
+    lua_CFunction f = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    lua_State *co = f == l_resume       ? lua_tothread(L, 1)
+                    : f == call_wrapped ? lua_tothread(L, lua_upvalueindex(1))
+                                        : NULL;
+    return co != NULL && pn_lua_is_parked(co) ? co : NULL;
+}
+
+lua_State *pn_coroutine_take_innermost(pn_task *task) {
+    lua_State *innermost = NULL;
+    for (lua_State *co = inner_of(task->co); co != NULL; co = inner_of(co)) innermost = co;
+    if (innermost != NULL) unpark(task->lua, innermost);
+    return innermost;
+}
+
 /* ---- resume ---- */
 
 enum { PLAIN, WRAPPED };

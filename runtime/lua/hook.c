@@ -64,22 +64,13 @@ static void restore(lua_State *L) {
     lua_sethook(L, mask != 0 ? on_hook : NULL, mask, count);
 }
 
-static bool is_scope_over(const pn_task *task) {
-    if (task == NULL || task->scopes == NULL) return false;
-    uint64_t now = pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock);
-    for (const pn_scope *s = task->scopes; s != NULL; s = s->outer) {
-        if (s->has_fired || now >= s->deadline_ns) return true;
-    }
-    return false;
-}
-
 static int preempt(lua_State *L, pn_lua *lua) {
     lua->wants_preempt = false;
     restore(L);
     pn_task *task = lua->current;
     if (task == NULL) return 0;
     if (pn_lua_can_yield(L)) {
-        if (is_scope_over(task)) return luaL_error(L, "cancelled: the time of with_timeout is over");
+        if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
         if (lua->frames != NULL && !pn_coroutine_park_chain(L, task)) {
             return luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
         }
@@ -92,7 +83,7 @@ static int preempt(lua_State *L, pn_lua *lua) {
         pn_hook_kill(lua);
         return luaL_error(L, "killed");
     }
-    if (is_scope_over(task)) return luaL_error(L, "cancelled: the time of with_timeout is over");
+    if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
     return 0;
 }
 

@@ -51,6 +51,7 @@ struct pn_task {
     lua_State *co;
     uint8_t wait; /* pn_wait */
     bool is_finished;
+    bool is_entered; /* it is on the C stack: runs, or runs what cancels another task */
     bool has_failed;
     bool is_cancelled;
     bool has_index;
@@ -75,10 +76,12 @@ struct pn_task {
     void *on_end_context;
 };
 
-/* A scope of with_timeout. */
+/* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of the task
+ * while the coroutine is suspended by its user. */
 struct pn_scope {
     pn_scope *outer;
-    pn_task *task;
+    pn_task *task; /* NULL: closed */
+    lua_State *co;
     pn_timer timer;
     uint64_t deadline_ns;
     bool has_fired;

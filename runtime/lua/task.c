@@ -222,15 +222,31 @@ void pn_task_check_block(lua_State *L) {
 
 /* ---- waiting ---- */
 
-static bool is_cancelled(const pn_task *task) {
+static bool is_running(lua_State *L, lua_State *co) {
+    bool is = co == L;
+    for (const pn_frame *f = pn_lua_of(L)->frames; !is && f != NULL; f = f->outer) is = co == f->from;
+    return is;
+}
+
+static bool is_cancelled(lua_State *L, const pn_task *task) {
     for (const pn_scope *s = task->scopes; s != NULL; s = s->outer) {
-        if (s->has_fired) return true;
+        if (s->has_fired && is_running(L, s->co)) return true;
+    }
+    return false;
+}
+
+bool pn_scope_is_over(lua_State *L) {
+    const pn_task *task = pn_task_current(L);
+    if (task == NULL || task->scopes == NULL) return false;
+    uint64_t now = pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock);
+    for (const pn_scope *s = task->scopes; s != NULL; s = s->outer) {
+        if ((s->has_fired || now >= s->deadline_ns) && is_running(L, s->co)) return true;
     }
     return false;
 }
 
 static void raise_if_cancelled(lua_State *L, const pn_task *task) {
-    if (is_cancelled(task)) luaL_error(L, "cancelled: the time of with_timeout is over");
+    if (is_cancelled(L, task)) luaL_error(L, "cancelled: the time of with_timeout is over");
 }
 
 /* Can the wait begin that was prepared? Otherwise it is taken back, and this raises the reason. */
@@ -239,7 +255,7 @@ static void begin_wait(lua_State *L, pn_task *task) {
     if (PN_LIKELY(lua->frames == NULL && task->scopes == NULL && L == lua->running && lua_isyieldable(L))) {
         return;
     }
-    if (pn_lua_can_yield(L) && !is_cancelled(task) &&
+    if (pn_lua_can_yield(L) && !is_cancelled(L, task) &&
         (lua->frames == NULL || pn_coroutine_park_chain(L, task))) {
         return;
     }
@@ -293,12 +309,14 @@ pn_task *pn_task_woken(lua_State *L) {
 static void on_scope_end(pn_timer *timer) {
     pn_scope *scope = PN_CONTAINER(timer, pn_scope, timer);
     scope->has_fired = true;
-    pn_task_give_up(scope->task, PN_ECANCELLED);
+    bool is_waiting = scope->co == scope->task->co || pn_lua_is_parked(scope->co);
+    if (is_waiting) pn_task_give_up(scope->task, PN_ECANCELLED);
 }
 
-void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns) {
+void pn_scope_open(lua_State *L, pn_scope *scope, uint64_t timeout_ns) {
+    pn_task *task = pn_task_current(L);
     pn_io *io = &pn_lua_worker(task->lua)->io;
-    *scope = (pn_scope){.outer = task->scopes, .task = task};
+    *scope = (pn_scope){.outer = task->scopes, .task = task, .co = L};
     scope->deadline_ns = pn_clock_now_ns(io->clock) + timeout_ns;
     pn_timer_init(&scope->timer, on_scope_end);
     pn_io_start_timer(io, &scope->timer, timeout_ns);
@@ -306,8 +324,13 @@ void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns) {
 }
 
 void pn_scope_close(pn_scope *scope) {
-    pn_timer_stop(pn_lua_worker(scope->task->lua)->io.wheel, &scope->timer);
-    scope->task->scopes = scope->outer;
+    pn_task *task = scope->task;
+    if (task == NULL) return;
+    scope->task = NULL;
+    pn_timer_stop(pn_lua_worker(task->lua)->io.wheel, &scope->timer);
+    pn_scope **at = &task->scopes;
+    while (*at != scope) at = &(*at)->outer;
+    *at = scope->outer;
 }
 
 static void close_scopes(pn_task *task) {
@@ -461,7 +484,13 @@ static void finish(pn_task *task) {
     }
 }
 
-/* Runs close variables of a coroutine that will not run again. */
+static void reset(pn_lua *lua, lua_State *co) {
+    lua->running = co;
+    lua_resetthread(co);
+}
+
+/* Runs the close variables of a task that will not run again: those of the coroutines that it waits in,
+ * the innermost first, then its own. */
 static void unwind(pn_task *task) {
     pn_lua *lua = task->lua;
     lua_State *outer_running = lua->running;
@@ -472,28 +501,33 @@ static void unwind(pn_task *task) {
         lua->is_closing = true;
         lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
     }
-    lua->running = task->co;
+    bool was_entered = task->is_entered;
+    task->is_entered = true;
     lua->current = task;
     lua->frames = NULL;
+    for (lua_State *co; (co = pn_coroutine_take_innermost(task)) != NULL;) reset(lua, co);
     *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
-    lua_resetthread(task->co);
+    reset(lua, task->co);
+    task->is_entered = was_entered;
     lua->running = outer_running;
     lua->current = outer_task;
     lua->frames = outer_frames;
     lua->is_closing = outer_closing;
 }
 
-void pn_task_cancel(pn_task *task) {
-    if (task->is_finished) return;
+bool pn_task_cancel(pn_task *task) {
+    if (task->is_finished) return true;
+    if (task->is_entered) return false;
     take_back(task);
     if (task->wait != PN_WAIT_NONE) unwait(task);
     pn_list_remove(&task->queue);
-    pn_coroutine_forget_chain(task);
     unwind(task);
+    pn_coroutine_forget_chain(task);
     lua_settop(task->co, 0);
     task->code = PN_ECANCELLED;
     task->is_cancelled = true;
     finish(task);
+    return true;
 }
 
 /* ---- errors ---- */
@@ -587,7 +621,9 @@ static void resume(pn_task *task) {
     lua->yield = PN_YIELD_NONE;
     *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
     lua->running = task->co;
+    task->is_entered = true;
     int status = lua_resume(task->co, NULL, arguments, &results);
+    task->is_entered = false;
     lua->running = NULL;
     lua->current = NULL;
     if (PN_LIKELY(status == LUA_YIELD)) {

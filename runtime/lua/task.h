@@ -51,15 +51,19 @@ pn_task *pn_task_find(pn_lua *lua, uint64_t wait_ref); /* NULL: it waits no more
 /* A new task; its function and arguments are taken off L's top. Raises without memory. Becomes ready. */
 pn_task *pn_task_spawn(lua_State *L, int argument_count);
 
-/* Ends a task that is not the current one: abandoned at its yield, close variables run. */
-void pn_task_cancel(pn_task *task);
+/* Ends a task: abandoned at its yield, close variables run. False when it cannot be ended because it is
+ * itself running (it may be running what cancels it). */
+bool pn_task_cancel(pn_task *task);
 
 /* Gives the struct back: finished and nobody refers to it. */
 void pn_task_release(pn_task *task);
 
-/* with_timeout */
-void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns);
+/* with_timeout. Close is idempotent; scopes that are open may be closed in any order. */
+void pn_scope_open(lua_State *L, pn_scope *scope, uint64_t timeout_ns);
 void pn_scope_close(pn_scope *scope);
+
+/* Is the running code in a scope whose time is over? */
+bool pn_scope_is_over(lua_State *L);
 
 /* The request a task serves from now on (grabbed), or none. It ends with the reply, whoever gives it. */
 void pn_task_serve(pn_task *task, pn_call *call);
@@ -83,6 +87,10 @@ int pn_task__anchor(lua_State *L);
  * memory. */
 bool pn_coroutine_park_chain(lua_State *L, pn_task *task);
 void pn_coroutine_forget_chain(pn_task *task);
+
+/* The innermost of the coroutines that a suspended task runs in, no longer marked; NULL when it is the
+ * task's own. */
+lua_State *pn_coroutine_take_innermost(pn_task *task);
 
 /* stream.c, send.c: messages for streams, and room in mailboxes that were full. */
 void pn_streams_accept(pn_lua *lua, pn_msg *msg); /* STREAM, and REPLY to a stream request */
