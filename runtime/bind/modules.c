@@ -3,20 +3,24 @@
 
 extern const luaL_Reg pn_actor_functions[];
 extern const luaL_Reg pn_json_functions[];
+extern const luaL_Reg pn_log_functions[];
 extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 
 const pn_module pn_modules[] = {
     {"perilune.actor", pn_actor_functions, pn_open_actor},
     {"perilune.json", pn_json_functions, pn_open_json},
+    {"perilune.log", pn_log_functions, NULL},
     {"perilune.timer", pn_timer_functions, NULL},
     {"perilune.leftovers", pn_leftovers_functions, NULL},
     {NULL, NULL, NULL},
 };
 
-extern const pn_class pn_class_task, pn_class_timer;
+extern const pn_class pn_class_logger, pn_class_log_scope, pn_class_task, pn_class_timer;
 
-static const pn_class *const classes[] = {&pn_class_task, &pn_class_timer, NULL};
+static const pn_class *const classes[] = {
+    &pn_class_logger, &pn_class_log_scope, &pn_class_task, &pn_class_timer, NULL,
+};
 
 static void create_class(lua_State *L, const pn_class *class) {
     if (class->metamethods != NULL) luaL_setfuncs(L, class->metamethods, 0);

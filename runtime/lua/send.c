@@ -262,7 +262,7 @@ static pn_msg *create_request(lua_State *L, uint64_t deadline_ns, pn_call **call
     pn_worker *worker = pn_lua_worker(lua);
     pn_msg *msg = pn_codec_message(L, 2, PN_MSG_REQUEST, "message");
     uint64_t ref = pn_task_begin_ref(lua->current);
-    *call = pn_call_create(worker, lua->actor->pid, ref, deadline_ns, lua->current->serving);
+    *call = pn_task_create_call(lua->current, ref, deadline_ns);
     if (*call == NULL) {
         pn_msg_free(worker, msg);
         pn_raise_code(L, PN_ENOMEM);
