@@ -2,19 +2,30 @@
 #include "bind/bind.h"
 
 extern const luaL_Reg pn_actor_functions[];
+extern const luaL_Reg pn_json_functions[];
+extern const luaL_Reg pn_log_functions[];
 extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 
 const pn_module pn_modules[] = {
     {"perilune.actor", pn_actor_functions, pn_open_actor},
+    {"perilune.json", pn_json_functions, pn_open_json},
+    {"perilune.log", pn_log_functions, NULL},
     {"perilune.timer", pn_timer_functions, NULL},
     {"perilune.leftovers", pn_leftovers_functions, NULL},
     {NULL, NULL, NULL},
 };
 
-extern const pn_class pn_class_task, pn_class_timer, pn_class_scope;
+extern const pn_class pn_class_logger, pn_class_log_scope, pn_class_task, pn_class_timer, pn_class_scope;
 
-static const pn_class *const classes[] = {&pn_class_task, &pn_class_timer, &pn_class_scope, NULL};
+static const pn_class *const classes[] = {
+    &pn_class_logger,
+    &pn_class_log_scope,
+    &pn_class_task,
+    &pn_class_timer,
+    &pn_class_scope,
+    NULL,
+};
 
 /* Known to the state only when it is whole: what is made without its __gc would never be freed. */
 static void create_class(lua_State *L, const pn_class *class) {

@@ -68,6 +68,7 @@ struct pn_task {
     pn_msg *msg;         /* what woke it; owned */
     pn_call *calling;    /* the request whose reply it waits for; counted */
     pn_call *serving;    /* the request it serves: deadline and chain; counted */
+    pn_request_id *request_id; /* its own, before that of the request it serves; counted, or NULL */
     pn_scope *scopes;    /* innermost first */
     pn_list joiners;
     void (*cancel)(pn_task *task, void *context); /* PN_WAIT_IO: takes the wait back */
@@ -117,6 +118,7 @@ struct pn_lua {
     pn_map parked; /* coroutine -> its task: suspended by the runtime inside another coroutine */
     uint64_t wait_count;
     uint64_t birth_count; /* of tasks and handles: what is younger than a moment */
+    uint64_t request_count; /* request ids made here */
     void *program; /* what to run; until it has started */
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */

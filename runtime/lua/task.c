@@ -359,6 +359,20 @@ pn_call *pn_task_serving(pn_task *task) {
     return task->serving;
 }
 
+void pn_task_set_request_id(pn_task *task, pn_request_id *id) {
+    pn_request_id_grab(id);
+    pn_request_id_release(task->request_id);
+    task->request_id = id;
+}
+
+pn_call *pn_task_create_call(pn_task *task, uint64_t ref, uint64_t deadline_ns) {
+    pn_actor *actor = task->lua->actor;
+    pn_call *call = pn_call_create(actor->worker, actor->pid, ref, deadline_ns,
+                                   pn_task_serving(task));
+    if (call != NULL) call->request_id = pn_request_id_grab(pn_task_request_id(task));
+    return call;
+}
+
 uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns) {
     if (timeout_ns == PN_NO_TIMEOUT) return PN_CALL_NO_DEADLINE;
     return pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock) + timeout_ns;
@@ -410,7 +424,10 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     pn_task *task = pn_mem_try(&lua->actor->ledger, sizeof *task);
     if (task == NULL) pn_raise_code(L, PN_ENOMEM);
     init_task(task, lua, co);
-    pn_task_serve(task, lua->current != NULL ? pn_task_serving(lua->current) : NULL);
+    if (lua->current != NULL) {
+        pn_task_serve(task, pn_task_serving(lua->current));
+        pn_task_set_request_id(task, lua->current->request_id);
+    }
     /* The anchor may raise without memory; from here on the task cleans up after itself, see below. */
     lua_pushcfunction(L, pn_task__anchor);
     lua_pushlightuserdata(L, task);
@@ -418,6 +435,7 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
         pn_list_remove(&task->all);
         pn_task_serve(task, NULL);
+        pn_task_set_request_id(task, NULL);
         pn_mem_free(&lua->actor->ledger, task, sizeof *task);
         lua_error(L);
     }
@@ -451,6 +469,7 @@ static void settle(pn_task *task) { /* nothing of it waits or is owned any more 
     drop_message(task);
     close_scopes(task);
     pn_task_serve(task, NULL);
+    pn_task_set_request_id(task, NULL);
     give_index(task);
     task->is_finished = true;
     pn_list_remove(&task->all);

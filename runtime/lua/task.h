@@ -73,6 +73,16 @@ pn_call *pn_task_serving(pn_task *task);
  * the earlier call is taken back, and whoever replies to it later is told so. */
 void pn_task_calls(pn_task *task, pn_call *call);
 
+/* What the task does its work for: its own request id, else that of the request it serves, or NULL. */
+static inline pn_request_id *pn_task_request_id(const pn_task *task) {
+    if (task->request_id != NULL || task->serving == NULL) return task->request_id;
+    return task->serving->request_id;
+}
+void pn_task_set_request_id(pn_task *task, pn_request_id *id); /* grabs it; NULL: none of its own */
+
+/* A call on behalf of the task: within its deadline, its chain and its request. NULL without memory. */
+pn_call *pn_task_create_call(pn_task *task, uint64_t ref, uint64_t deadline_ns);
+
 /* Time left of a wait: the shorter of the time-out and the deadline being served. */
 uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns);
 
