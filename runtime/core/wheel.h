@@ -6,7 +6,10 @@
  * started, whatever their distance was then, so a run in virtual time repeats. A callback may start and
  * stop any timer, itself included, and free the memory of the timer it was called for. A timer started
  * for a time already reached fires at the next advance, never within the one that is running, so a
- * callback cannot loop for ever.
+ * callback cannot loop for ever. During an advance that time is the one advanced to, for all callbacks.
+ *
+ * Any tick of 64 bits will do, and a gap of any length costs the same: what an advance does depends on
+ * the timers it passes, not on the ticks. The wheel takes 150 KB, of which only used pages become real.
  *
  * The wheel reads no clock: the owner says what time it is. Threads: one.
  */
@@ -25,7 +28,7 @@ typedef struct pn_timer pn_timer;
 typedef void (*pn_timer_fn)(pn_timer *timer);
 
 struct pn_timer {
-    pn_list link; /* in a slot of the wheel; linked to itself while inactive */
+    pn_list link; /* in a slot of the wheel; link.next is NULL while inactive */
     uint64_t at_ms;
     pn_timer_fn fn;
 };
@@ -42,13 +45,14 @@ void pn_timer_start(pn_wheel *wheel, pn_timer *timer, uint64_t at_ms);
 /* Idempotent; true if it was active. */
 bool pn_timer_stop(pn_wheel *wheel, pn_timer *timer);
 
-static inline bool pn_timer_active(const pn_timer *timer) { return pn_list_linked(&timer->link); }
+static inline bool pn_timer_active(const pn_timer *timer) { return timer->link.next != NULL; }
 
-/* Moves to now_ms (never backwards) and fires what is due, in order of (at_ms, start). Returns how many
- * fired. */
+/* Moves to now_ms (an earlier one counts as the present one) and fires what is due, in order of (at_ms,
+ * start). Returns how many fired. Not to be called from a callback. */
 size_t pn_wheel_advance(pn_wheel *wheel, uint64_t now_ms);
 
-/* The tick of the earliest active timer; false when there is none. */
+/* The tick of the earliest active timer, exactly; false when there is none. Constant time, except that
+ * it searches one slot when the next 4 s are empty and the earliest timer after them was stopped. */
 bool pn_wheel_next(const pn_wheel *wheel, uint64_t *at_ms);
 
 size_t pn_wheel_count(const pn_wheel *wheel);
