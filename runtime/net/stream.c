@@ -350,6 +350,22 @@ int pn_stream_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count) {
     return write_plain(stream, rest, count);
 }
 
+ptrdiff_t pn_stream_try_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count) {
+    pn_assert(stream->is_open && !stream->is_writing && count <= PN_STREAM_BUFS_MAX);
+    if (stream->tls == NULL) {
+        uv_buf_t copy[PN_STREAM_BUFS_MAX];
+        memcpy(copy, bufs, count * sizeof *bufs);
+        return write_now(stream, copy, count);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        int err = pn_tls_session_write(stream->tls, bufs[i].base, bufs[i].len);
+        if (err != 0) return err;
+    }
+    int state = flush_records(stream);
+    stream->is_writing = state == 1;
+    return state < 0 ? state : (ptrdiff_t)size_of(bufs, count);
+}
+
 static void shut_now(pn_stream *stream);
 
 static void on_written(uv_write_t *request, int status) {
