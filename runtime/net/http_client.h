@@ -42,7 +42,8 @@ typedef struct pn_http_client_options {
     uint32_t connections_per_host; /* 0: no limit. Waiting for one is the call's `blocked` */
     uint64_t idle_timeout_ns;      /* 0: PN_HTTP_IDLE_TIMEOUT_NS */
     uint32_t head_bytes_max, header_count_max; /* of responses; 0: the defaults */
-    bool no_reuse;                             /* a connection for each request */
+    bool no_reuse;    /* a connection for each request */
+    bool no_settling; /* never wait for several answers at once (settle.h) */
 } pn_http_client_options;
 
 /* NULL options: the defaults. PN_ENOMEM, PN_EBAD_CONFIG. */
@@ -56,6 +57,7 @@ void pn_http_client_destroy(pn_http_client *client);
 typedef struct pn_http_client_stats {
     uint32_t connections, idle_connections, waiting_calls, running_calls;
     uint64_t connections_made;
+    uint64_t pauses; /* see settle.h */
     uint32_t slabs;
     uint64_t evacuated_bytes;
 } pn_http_client_stats;
