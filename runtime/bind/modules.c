@@ -6,10 +6,10 @@ extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 
 const pn_module pn_modules[] = {
-    {"perilune.actor", pn_actor_functions, pn_open_actor},
-    {"perilune.timer", pn_timer_functions, NULL},
-    {"perilune.leftovers", pn_leftovers_functions, NULL},
-    {NULL, NULL, NULL},
+    {"perilune.actor", pn_actor_functions, pn_open_actor, NULL},
+    {"perilune.timer", pn_timer_functions, NULL, NULL},
+    {"perilune.leftovers", pn_leftovers_functions, NULL, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 extern const pn_class pn_class_task, pn_class_timer;

@@ -63,6 +63,20 @@ static void release(pn_runtime *runtime) {
     pn_heap_destroy(heap);
 }
 
+static void warn_of_metrics(void *context, const char *message) {
+    pn_runtime *runtime = context;
+    pn_log_printf(&runtime->log, PN_LOG_WARN, "%s", message);
+}
+
+static int open_metrics(pn_runtime *runtime) {
+    runtime->metrics = pn_metrics_create(&runtime->shared);
+    if (runtime->metrics == NULL) return PN_ENOMEM;
+    if (runtime->options.keeps_series) {
+        pn_metrics_keep_series(runtime->metrics, warn_of_metrics, runtime);
+    }
+    return 0;
+}
+
 int pn_runtime_create(pn_runtime **created, const pn_runtime_options *options) {
     pn_heap *heap = pn_heap_create(options->is_seeded);
     if (heap == NULL) return PN_ENOMEM;
@@ -79,6 +93,8 @@ int pn_runtime_create(pn_runtime **created, const pn_runtime_options *options) {
     runtime->log.clock = &runtime->clock;
     int err = pn_slots_init(&runtime->slots, &runtime->shared);
     if (err != 0) goto no_slots;
+    err = open_metrics(runtime);
+    if (err != 0) goto no_metrics;
     pn_names_init(&runtime->names, &runtime->shared);
     pn_assert(pthread_mutex_init(&runtime->lock, NULL) == 0);
     err = open_workers(runtime);
@@ -89,6 +105,8 @@ int pn_runtime_create(pn_runtime **created, const pn_runtime_options *options) {
 no_workers:
     pthread_mutex_destroy(&runtime->lock);
     pn_names_close(&runtime->names);
+    pn_metrics_destroy(runtime->metrics);
+no_metrics:
     pn_slots_close(&runtime->slots);
 no_slots:
     release(runtime);
@@ -157,6 +175,7 @@ void pn_runtime_destroy(pn_runtime *runtime) {
     pn_assert(!runtime->is_started);
     drain_all(runtime);
     close_workers(runtime, runtime->worker_count);
+    pn_metrics_destroy(runtime->metrics);
     pn_assert(messages_live(runtime) == 0);
     pn_mem_free(&runtime->shared, runtime->workers_block, workers_bytes(runtime));
     pthread_mutex_destroy(&runtime->lock);

@@ -11,6 +11,7 @@
 #define PN_CORE_RUNTIME_H
 
 #include "base/log.h"
+#include "core/metrics.h"
 #include "core/names.h"
 #include "core/watchdog.h"
 #include "core/worker.h"
@@ -19,12 +20,11 @@
 #define PN_SLICE_MS_DEFAULT  10
 #define PN_STUCK_MS_DEFAULT  30000
 
-typedef struct pn_metrics pn_metrics;
-
 typedef struct pn_runtime_options {
     unsigned workers; /* 0: one a core */
     bool is_virtual;  /* virtual time; one worker */
     bool is_seeded;   /* memory and stacks at fixed addresses */
+    bool keeps_series; /* metrics keep every set of tags: for tests */
     uint64_t seed;
     uint32_t slice_ms; /* 0: the defaults */
     uint32_t stuck_ms;
