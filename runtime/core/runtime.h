@@ -24,11 +24,11 @@ typedef struct pn_runtime_options {
     unsigned workers; /* 0: one a core */
     bool is_virtual;  /* virtual time; one worker */
     bool is_seeded;   /* memory and stacks at fixed addresses */
-    bool keeps_series; /* metrics keep every set of tags: for tests */
     uint64_t seed;
     uint32_t slice_ms; /* 0: the defaults */
     uint32_t stuck_ms;
     bool no_spin;
+    bool keeps_series; /* any selector of any metric can be asked for: for tests, not for load */
     bool takes_signals; /* SIGINT and SIGTERM go to on_signal */
     const pn_log *log;  /* NULL: nowhere */
     void *context;

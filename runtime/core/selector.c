@@ -88,6 +88,7 @@ static const char *check_braces(const char *text, size_t size, const char *open,
 int pn_selector_parse(const char *text, size_t size, pn_selector *selector, size_t *at,
                       const char **expected) {
     selector->count = 0;
+    *at = 0;
     if (size > PN_SELECTOR_MAX_BYTES) {
         *at = PN_SELECTOR_MAX_BYTES;
         *expected = "a shorter selector";

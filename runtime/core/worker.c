@@ -306,8 +306,8 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
                                          runtime->worker_count * sizeof *worker->outboxes);
     if (worker->outboxes == NULL) return PN_ENOMEM;
     worker->metrics = pn_metrics_shard_create(runtime->metrics, &worker->ledger);
-    int err = worker->metrics == NULL ? PN_ENOMEM
-                                      : pn_io_init(&worker->io, &runtime->clock, &worker->ledger);
+    int err = worker->metrics != NULL ? 0 : PN_ENOMEM;
+    if (err == 0) err = pn_io_init(&worker->io, &runtime->clock, &worker->ledger);
     if (err == 0) {
         err = uv_async_init(&worker->io.loop, &worker->wake, on_wake);
         if (err == 0) return 0;
