@@ -89,6 +89,7 @@ static int start_ticker(lua_State *L, bool repeats) {
     lua_pushvalue(L, 3);
     lua_pushvalue(L, 2);
     t->task = pn_task_spawn(L, 2);
+    t->task->is_endless = repeats;
     return 1;
 }
 

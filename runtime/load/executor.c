@@ -224,6 +224,7 @@ static void take_arrivals(pn_executor *x, uint64_t now_ns) {
 /* Users that were claimed for an arrival on its way here stay. */
 static void end_regularly(pn_executor *x, uint64_t now_ns) {
     set_phase(x, PN_PHASE_STOPPING);
+    if (now_ns > x->ended_ns) x->ended_ns = now_ns;
     if (!x->run->is_open) {
         pn_vu *vu;
         while ((vu = pop_idle(x)) != NULL) retire(x, vu, now_ns);
@@ -334,6 +335,7 @@ pn_vu_order pn_vu_end(pn_vu *vu, pn_ending ending, uint64_t now_ns) {
     pn_executor *x = vu->executor;
     pn_assert(vu->state == PN_VU_RUNNING);
     add32(&x->counts.running, (uint32_t)-1);
+    x->ended_ns = now_ns;
     vu->late_ns = 0;
     if (ending == PN_ENDING_INTERRUPTED) {
         add64(&x->counts.interrupted, 1);

@@ -86,6 +86,7 @@ struct pn_executor {
     pn_list vus, idle;
     uint32_t vu_count;
     bool has_begun; /* the scenario's start was reached */
+    uint64_t ended_ns; /* of the last iteration, or the regular end */
     pn_pacer pacer;
     pn_histogram lateness; /* of starts, ms; open executors */
 };

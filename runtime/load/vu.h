@@ -19,16 +19,9 @@
 
 #include "base/list.h"
 #include "core/metrics.h"
+#include "load/labels.h"
 
 typedef struct pn_executor pn_executor;
-
-/* The tags of all that a task does: of the run, the scenario, and the group it is in. Made once for each
- * scenario and group, shared, and not changed any more. */
-typedef struct pn_labels {
-    const struct pn_labels *outer; /* of the enclosing group; NULL outside any */
-    const char *group;             /* "::outer::inner"; "" outside any */
-    pn_tags tags;                  /* by key; slices of texts that live as long as the labels */
-} pn_labels;
 
 typedef enum pn_vu_state {
     PN_VU_PREPARING, /* init has not run yet */
