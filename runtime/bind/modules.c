@@ -8,12 +8,12 @@ extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 
 const pn_module pn_modules[] = {
-    {"perilune.actor", pn_actor_functions, pn_open_actor},
-    {"perilune.json", pn_json_functions, pn_open_json},
-    {"perilune.log", pn_log_functions, NULL},
-    {"perilune.timer", pn_timer_functions, NULL},
-    {"perilune.leftovers", pn_leftovers_functions, NULL},
-    {NULL, NULL, NULL},
+    {"perilune.actor", pn_actor_functions, pn_open_actor, NULL},
+    {"perilune.json", pn_json_functions, pn_open_json, NULL},
+    {"perilune.log", pn_log_functions, NULL, NULL},
+    {"perilune.timer", pn_timer_functions, NULL, NULL},
+    {"perilune.leftovers", pn_leftovers_functions, NULL, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 extern const pn_class pn_class_logger, pn_class_log_scope, pn_class_task, pn_class_timer, pn_class_scope;

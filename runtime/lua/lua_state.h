@@ -24,6 +24,7 @@ typedef struct pn_lua pn_lua;
 typedef struct pn_task pn_task;
 typedef struct pn_scope pn_scope;
 typedef struct pn_frame pn_frame;
+typedef struct pn_team pn_team;
 
 #define PN_LUA_PARKED       ((uintptr_t)1)
 #define PN_LUA_MARKS        ((uintptr_t)7)
@@ -75,6 +76,23 @@ struct pn_task {
     void *context;                                /* of cancel, and of the waiter */
     void (*on_end)(pn_task *task, void *context); /* is_supervised */
     void *on_end_context;
+    pn_team *team;
+    bool is_member;      /* of the team, not its leader */
+    bool is_endless;     /* a repeating timer: its team does not wait for it */
+    const void *labels;  /* of load/labels.h: what its samples are tagged with; inherited by its tasks */
+};
+
+/* Tasks that belong to one undertaking, a user's iteration: those that its leader begins, and theirs. An
+ * error of a member is the team's affair, not the actor's. The leader sets task->team; members join when
+ * they are spawned. */
+struct pn_team {
+    uint32_t count; /* members */
+    void *context;
+    /* A moment of the clock after which code that cannot be suspended is made to raise; NULL: none. */
+    const _Atomic uint64_t *deadline_ns;
+    /* In the member's coroutine as it was raised; the member is finished afterwards. */
+    void (*on_fail)(pn_team *team, pn_task *member);
+    void (*on_empty)(pn_team *team); /* the last member has left */
 };
 
 /* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of the task
@@ -126,6 +144,7 @@ struct pn_lua {
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
+    const char *no_blocking; /* why blocking calls are refused now ("... at file level"); NULL */
 };
 
 static inline pn_lua *pn_lua_of(lua_State *L) {

@@ -190,6 +190,10 @@ static void push_lazy_metatable(lua_State *L) {
 }
 
 static void push_lazy(lua_State *L, const pn_module *module) {
+    if (module->function != NULL) {
+        lua_pushcfunction(L, module->function);
+        return;
+    }
     lua_newtable(L);
     if (module->open != NULL) module->open(L);
     lua_pushlightuserdata(L, (void *)(uintptr_t)module);

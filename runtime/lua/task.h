@@ -51,6 +51,12 @@ pn_task *pn_task_find(pn_lua *lua, uint64_t wait_ref); /* NULL: it waits no more
 /* A new task; its function and arguments are taken off L's top. Raises without memory. Becomes ready. */
 pn_task *pn_task_spawn(lua_State *L, int argument_count);
 
+/* Lets the other ready tasks run first; k goes on. */
+int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k);
+
+/* Cancels the members of a team; with `only_endless`, the repeating timers among them. */
+void pn_team_cancel(pn_lua *lua, pn_team *team, bool only_endless);
+
 /* Ends a task: abandoned at its yield, close variables run. False when it cannot be ended because it is
  * itself running (it may be running what cancels it). */
 bool pn_task_cancel(pn_task *task);
