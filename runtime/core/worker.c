@@ -349,6 +349,10 @@ void pn_worker__close(pn_worker *worker) {
     pn_worker_drain(worker); /* what arrived too late for anybody */
     pn_worker_flush(worker);
     pn_assert(pn_list_empty(&worker->all));
+    for (int i = 0; i < PN_SERVICES; i++) {
+        pn_service *service = &worker->services[i];
+        if (service->object != NULL) service->close(service->object);
+    }
     uv_close((uv_handle_t *)&worker->wake, NULL);
     pn_io_close(&worker->io);
     pn_buf_close(&worker->scratch);

@@ -266,6 +266,9 @@ static void search(lua_State *L) {
         if (lua_isfunction(L, -2)) return;
         lua_pop(L, 1);
         if (lua_isstring(L, -1)) {
+            lua_pushliteral(L, "\n\t");
+            lua_insert(L, -2);
+            lua_concat(L, 2);
             luaL_addvalue(&message);
         } else {
             lua_pop(L, 1);
