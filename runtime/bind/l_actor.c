@@ -86,7 +86,10 @@ static int l_self(lua_State *L) {
 }
 
 static int l_send(lua_State *L) {
-    luaL_checkany(L, 2);
+    if (PN_UNLIKELY(lua_gettop(L) != 2)) {
+        luaL_checkany(L, 2);
+        lua_settop(L, 2);
+    }
     return pn_send(L);
 }
 
@@ -99,8 +102,8 @@ static int l_call(lua_State *L) {
 }
 
 static int l_receive(lua_State *L) {
-    uint64_t timeout_ns = pn_opt_duration(L, 1, PN_NO_TIMEOUT);
-    return pn_receive(L, timeout_ns);
+    if (PN_LIKELY(lua_gettop(L) == 0)) return pn_receive(L, PN_NO_TIMEOUT);
+    return pn_receive(L, pn_opt_duration(L, 1, PN_NO_TIMEOUT));
 }
 
 static int l_receive_match(lua_State *L) {

@@ -710,6 +710,21 @@ void pn_codec_decode(lua_State *L, const uint8_t **at, const uint8_t *end, const
     *at = d.at;
 }
 
+void pn_codec_push(lua_State *L, const pn_msg *msg) {
+    const uint8_t *at = pn_msg_payload(msg);
+    const uint8_t *end = at + msg->size - msg->carried * sizeof(pn_call *);
+    size_t size = (size_t)(end - at);
+    if (size == 1 + sizeof(lua_Integer) && *at == TAG_INTEGER) {
+        lua_Integer i;
+        memcpy(&i, at + 1, sizeof i);
+        lua_pushinteger(L, i);
+    } else if (size > 0 && *at - TAG_SHORT_STRING == (int)size - 1 && size <= SHORT_STRING_MAX) {
+        lua_pushlstring(L, (const char *)at + 1, size - 1);
+    } else {
+        pn_codec_decode(L, &at, end, msg);
+    }
+}
+
 void pn_codec_decode_program(lua_State *L, const uint8_t **at, const uint8_t *end) {
     struct decoder d = {.L = L, .at = *at, .end = end, .takes_functions = true};
     bool has_shared = *take(&d, 1) != 0;
@@ -823,6 +838,11 @@ pn_msg *pn_codec_message(lua_State *L, int index, pn_msg_kind kind, const char *
     if (size == 0) size = write_array(L, index, small, sizeof small);
     if (PN_LIKELY(size > 0)) {
         pn_msg *msg = create_message(L, kind);
+        if (PN_LIKELY(size <= PN_MSG_INLINE_BYTES && kind <= PN_MSG_REQUEST)) {
+            memcpy(msg->bytes, small, PN_MSG_INLINE_BYTES); /* of a constant size: three words */
+            msg->size = (uint32_t)size;
+            return msg;
+        }
         int err = pn_msg_set_payload(pn_lua_worker(pn_lua_of(L)), msg, small, size);
         if (PN_LIKELY(err == 0)) return msg;
         pn_msg_free(pn_lua_worker(pn_lua_of(L)), msg);

@@ -52,6 +52,9 @@ void pn_parcel_post(lua_State *L, const pn_parcel *parcel, pn_msg *msg);
  * only returned whole. */
 pn_msg *pn_codec_message(lua_State *L, int index, pn_msg_kind kind, const char *root);
 
+/* Pushes the value of a message that is one: the fast path of receive. */
+void pn_codec_push(lua_State *L, const pn_msg *msg);
+
 /* Pushes a pid, a light userdata. All light userdata of a state (pids, json.null, actor.SYSTEM) share one
  * metatable, set when the first is pushed. */
 void pn_push_pid(lua_State *L, pn_pid pid);
@@ -59,8 +62,7 @@ void pn_codec_set_light_class(lua_State *L);
 
 /* The pid at `index`, or 0. */
 static inline pn_pid pn_to_pid(lua_State *L, int index) {
-    if (lua_type(L, index) != LUA_TLIGHTUSERDATA) return 0;
-    pn_pid pid = (pn_pid)(uintptr_t)lua_touserdata(L, index);
+    pn_pid pid = (pn_pid)(uintptr_t)lua_touserdata(L, index); /* a block's address has no such tag */
     return pn_pid_valid(pid) ? pid : 0;
 }
 

@@ -169,10 +169,7 @@ static int group_retry(lua_State *L, int status, lua_KContext deadline) {
     return send_until(L, deadline);
 }
 
-int pn_send(lua_State *L) {
-    lua_settop(L, 2);
-    return send_until(L, 0);
-}
+int pn_send(lua_State *L) { return send_until(L, 0); }
 
 /* ---- calls ---- */
 
@@ -364,12 +361,6 @@ static int push_system(lua_State *L, pn_msg *msg) {
     return 2;
 }
 
-static void push_payload(lua_State *L, pn_msg *msg) {
-    const uint8_t *at = pn_msg_payload(msg);
-    const uint8_t *end = at + msg->size - msg->carried * sizeof(pn_call *);
-    pn_codec_decode(L, &at, end, msg);
-}
-
 /* The task keeps the message until it is decoded: a raise loses nothing. */
 int pn_push_received(lua_State *L, pn_msg *msg) {
     pn_lua *lua = pn_lua_of(L);
@@ -380,8 +371,8 @@ int pn_push_received(lua_State *L, pn_msg *msg) {
     if (PN_UNLIKELY(msg->kind > PN_MSG_REQUEST)) {
         push_system(L, msg);
     } else {
-        push_payload(L, msg);
-        if (msg->kind == PN_MSG_REQUEST) {
+        pn_codec_push(L, msg);
+        if (PN_UNLIKELY(msg->kind == PN_MSG_REQUEST)) {
             pn_request_push(L, msg->call);
             pn_task_serve(task, msg->call);
         } else {
@@ -455,7 +446,7 @@ static void show(lua_State *L, pn_msg *msg) {
         push_system(L, msg);
         return;
     }
-    push_payload(L, msg);
+    pn_codec_push(L, msg);
     if (msg->kind == PN_MSG_REQUEST) {
         pn_request_push(L, msg->call);
     } else {

@@ -16,7 +16,7 @@
  * PN_EMAILBOX_FULL for a group without a live member. */
 int pn_check_target(lua_State *L, int arg, pn_pid *pid);
 
-/* send(to, msg), call(to, msg, timeout), receive(timeout): to, msg at stack indices 1 and 2. */
+/* send(to, msg), call(to, msg, timeout), receive(timeout): to and msg are all that is on the stack. */
 int pn_send(lua_State *L);
 int pn_call_value(lua_State *L, uint64_t timeout_ns);
 int pn_receive(lua_State *L, uint64_t timeout_ns);
