@@ -18,9 +18,9 @@ static void prepare(pn_stream *stream, pn_io *io, const pn_stream_events *events
     pn_timer_init(&stream->later, on_later);
 }
 
-static void be_open(pn_stream *stream) {
+static void be_open(pn_stream *stream, uint64_t now_ns) {
     stream->is_open = true;
-    stream->opened_ns = pn_io_read_clock(stream->io);
+    stream->opened_ns = now_ns;
     stream->events->on_open(stream, 0);
 }
 
@@ -31,7 +31,7 @@ static void advance_handshake(pn_stream *stream) {
     if (err < 0) {
         stream->events->on_open(stream, err);
     } else if (state == 0) {
-        be_open(stream);
+        be_open(stream, pn_io_read_clock(stream->io));
     }
 }
 
@@ -59,7 +59,7 @@ static void on_connected(uv_connect_t *request, int status) {
     }
     stream->connected_ns = pn_io_read_clock(stream->io);
     if (stream->tls == NULL) {
-        be_open(stream);
+        be_open(stream, stream->connected_ns);
     } else {
         begin_handshake(stream);
     }
@@ -348,6 +348,22 @@ int pn_stream_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count) {
     uv_buf_t rest[PN_STREAM_BUFS_MAX];
     memcpy(rest, bufs, count * sizeof *bufs);
     return write_plain(stream, rest, count);
+}
+
+ptrdiff_t pn_stream_try_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count) {
+    pn_assert(stream->is_open && !stream->is_writing && count <= PN_STREAM_BUFS_MAX);
+    if (stream->tls == NULL) {
+        uv_buf_t copy[PN_STREAM_BUFS_MAX];
+        memcpy(copy, bufs, count * sizeof *bufs);
+        return write_now(stream, copy, count);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        int err = pn_tls_session_write(stream->tls, bufs[i].base, bufs[i].len);
+        if (err != 0) return err;
+    }
+    int state = flush_records(stream);
+    stream->is_writing = state == 1;
+    return state < 0 ? state : (ptrdiff_t)size_of(bufs, count);
 }
 
 static void shut_now(pn_stream *stream);

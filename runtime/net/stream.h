@@ -85,6 +85,10 @@ void pn_stream_stop_reading(pn_stream *stream);
  * and no other write begin. Negative: the stream is broken. */
 int pn_stream_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count);
 
+/* What can go at once: the number of bytes taken, perhaps 0; or a negative code. TLS takes all, and if the
+ * kernel does not, the write is under way and on_drain tells. Not while one is. */
+ptrdiff_t pn_stream_try_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count);
+
 /* No more will be written: after what is under way. */
 void pn_stream_shut(pn_stream *stream);
 
