@@ -14,10 +14,10 @@ const pn_module pn_modules[] = {
     {NULL, NULL, NULL},
 };
 
-extern const pn_class pn_class_task, pn_class_timer, pn_class_response, pn_class_http_request;
+extern const pn_class pn_class_task, pn_class_timer, pn_class_response, pn_class_http_body;
 
 static const pn_class *const classes[] = {
-    &pn_class_task, &pn_class_timer, &pn_class_response, &pn_class_http_request, NULL,
+    &pn_class_task, &pn_class_timer, &pn_class_response, &pn_class_http_body, NULL,
 };
 
 static void create_class(lua_State *L, const pn_class *class) {
