@@ -14,6 +14,7 @@
 #include "base/cache.h"
 #include "base/decimal.h"
 #include "bind/bind.h"
+#include "lua/stream.h"
 #include "net/http_client.h"
 
 #define PN_RESPONSE_CLASS "perilune.http.response"
@@ -115,6 +116,7 @@ typedef struct pn_http_plan {
     uint32_t redirects_max;
     pn_http_body body;
     bool has_options, has_json, streams;
+    bool has_timeout; /* `timeout` says how long all of it may take */
     const char *content_type; /* of a form or JSON; NULL */
 } pn_http_plan;
 
@@ -156,6 +158,30 @@ void pn_transfer_wake(pn_transfer *transfer); /* from the engine's callbacks */
 /* What went wrong, for people; "" if nothing did. */
 void pn_transfer_describe(const pn_transfer *transfer, char out[PN_HTTP_ERROR_BYTES]);
 
+/* ---- bodies that flow (http_download.c, http_upload.c) ---- */
+
+#define PN_HTTP_AHEAD_BYTES_MAX 65536 /* of a body that came and was not read: past that the server waits */
+
+typedef struct pn_download {
+    pn_flow flow;
+    pn_transfer *transfer;
+    pn_handle handle;
+    pn_buf buffer;
+    pn_task *reader;
+    bool is_closed, is_paused;
+} pn_download;
+
+int pn_download_create(pn_transfer *transfer); /* PN_ENOMEM */
+void pn_download_destroy(pn_download *download); /* NULL is fine */
+void pn_download_on_body(pn_transfer *transfer, const char *data, size_t size);
+void pn_download_on_done(pn_transfer *transfer);
+
+/* The transfer behind a response's body stream at `index`; NULL when it is none. */
+pn_transfer *pn_download_test(lua_State *L, int index);
+
+/* Runs a request whose body is produced; returns as a request function. */
+int pn_upload_run(lua_State *L, const pn_http_plan *plan);
+
 /* ---- responses (l_http_response.c) ---- */
 
 /* Pushes the response of a transfer that is over, or whose head is there; owns the transfer, also when it
@@ -168,6 +194,6 @@ void pn_response_push_failed(lua_State *L, int url, int err, const char *why);
 /* The results of a request function: the response on top, and what is wrong. */
 int pn_response_return(lua_State *L);
 
-extern const pn_class pn_class_response, pn_class_http_body;
+extern const pn_class pn_class_response, pn_class_http_body, pn_class_http_upload;
 
 #endif

@@ -27,13 +27,16 @@ static void read_timeouts(lua_State *L, pn_http_plan *plan) {
     static const char *const known[] = {"connect", "first_byte", "total", NULL};
     if (lua_type(L, -1) != LUA_TTABLE) {
         plan->timeout_ns = pn_option_duration(L, -1, "timeout");
+        plan->has_timeout = true;
         return;
     }
     int table = lua_gettop(L);
     pn_check_options(L, table, known);
     plan->connect_timeout_ns = pn_field_duration(L, table, "connect", plan->connect_timeout_ns);
     plan->first_byte_timeout_ns = pn_field_duration(L, table, "first_byte", plan->first_byte_timeout_ns);
-    plan->timeout_ns = pn_field_duration(L, table, "total", plan->timeout_ns);
+    plan->has_timeout = lua_getfield(L, table, "total") != LUA_TNIL;
+    if (plan->has_timeout) plan->timeout_ns = pn_option_duration(L, -1, "total");
+    lua_pop(L, 1);
 }
 
 static void read_redirects(lua_State *L, pn_http_plan *plan) {
@@ -170,6 +173,11 @@ void pn_http_plan_read(lua_State *L, pn_http_plan *plan, pn_text method) {
     luaL_checkstack(L, PN_HTTP_SLOT_LAST + 12, NULL);
     lua_settop(L, PN_HTTP_SLOT_LAST);
     read_options(L, plan);
+    if (plan->streams && !plan->has_timeout) {
+        /* How long a stream lasts is its reader's business, but not how long its head takes. */
+        if (plan->first_byte_timeout_ns == 0) plan->first_byte_timeout_ns = plan->timeout_ns;
+        plan->timeout_ns = 0;
+    }
     make_body(L, plan);
 }
 

@@ -69,27 +69,29 @@ static bool write_key(pn_buf *key, const pn_tls_options *o) {
     return !key->failed;
 }
 
+static int find(pn_http_service *s, const pn_tls_options *options, pn_tls **tls, const char **why) {
+    char reason[PN_TLS_WHY_BYTES];
+    if (!write_key(&s->key, options)) return PN_ENOMEM;
+    *tls = pn_cache_get(&s->tls, s->key.data, s->key.size);
+    if (*tls != NULL) return 0;
+    int err = pn_tls_create(s->io->ledger, options, tls, reason);
+    if (err != 0) {
+        pn_buf_clear(&s->text);
+        pn_buf_add_text(&s->text, reason);
+        *why = pn_buf_text(&s->text);
+        return err;
+    }
+    err = pn_cache_put(&s->tls, s->key.data, s->key.size, *tls);
+    if (err != 0) pn_tls_release(*tls);
+    return err;
+}
+
 int pn_http_tls_find(lua_State *L, pn_http_service *s, int index, bool is_server, pn_tls **tls,
                      const char **why) {
     pn_tls_options options;
     int top = lua_gettop(L);
     read_options(L, index, is_server, &options);
-    if (!write_key(&s->key, &options)) return PN_ENOMEM;
-    *tls = pn_cache_get(&s->tls, s->key.data, s->key.size);
-    if (*tls == NULL) {
-        char reason[PN_TLS_WHY_BYTES];
-        int err = pn_tls_create(s->io->ledger, &options, tls, reason);
-        if (err != 0) {
-            pn_buf_clear(&s->text);
-            pn_buf_add_text(&s->text, reason);
-            *why = pn_buf_text(&s->text);
-            return err;
-        }
-        if (pn_cache_put(&s->tls, s->key.data, s->key.size, *tls) != 0) {
-            pn_tls_release(*tls);
-            return PN_ENOMEM;
-        }
-    }
+    int err = find(s, &options, tls, why);
     lua_settop(L, top);
-    return 0;
+    return err;
 }

@@ -58,10 +58,27 @@ static pn_transfer *transfer_of(pn_http_call *call) { return PN_CONTAINER(call, 
 static void on_done(pn_http_call *call) {
     pn_transfer *t = transfer_of(call);
     t->is_done = true;
+    if (t->download != NULL) pn_download_on_done(t);
     pn_transfer_wake(t);
 }
 
-static const pn_http_call_events events = {.on_done = on_done};
+static void on_head(pn_http_call *call) {
+    pn_transfer *t = transfer_of(call);
+    t->has_head = true;
+    pn_transfer_wake(t);
+}
+
+static void on_body(pn_http_call *call, const char *data, size_t size) {
+    pn_download_on_body(transfer_of(call), data, size);
+}
+
+static void on_writable(pn_http_call *call) { pn_transfer_wake(transfer_of(call)); }
+
+static const pn_http_call_events events = {.on_done = on_done, .on_writable = on_writable};
+
+static const pn_http_call_events stream_events = {
+    .on_done = on_done, .on_head = on_head, .on_body = on_body, .on_writable = on_writable,
+};
 
 /* What the response holds is the actor's. The collector is told of bytes that it does not see, so that
  * responses nobody refers to go in time. */
@@ -95,7 +112,7 @@ pn_transfer *pn_transfer_create(lua_State *L, const pn_http_plan *plan, pn_http_
         pn_http_request_release(request);
         pn_raise_code(L, PN_ENOMEM);
     }
-    pn_http_call_init(&t->call, &events);
+    pn_http_call_init(&t->call, plan->streams ? &stream_events : &events);
     t->call.charge = charge;
     t->call.charge_owner = lua;
     t->call.timeout_ns = plan->timeout_ns;
@@ -109,12 +126,22 @@ pn_transfer *pn_transfer_create(lua_State *L, const pn_http_plan *plan, pn_http_
     t->request = request;
     t->download = NULL;
     t->is_done = t->has_head = t->is_held = false;
+    if (PN_UNLIKELY(plan->body == PN_HTTP_BODY_IS_PRODUCER)) {
+        bool is_sized = plan->upload_size != UINT64_MAX;
+        t->call.upload = is_sized ? PN_HTTP_UPLOAD_SIZED : PN_HTTP_UPLOAD_CHUNKED;
+        t->call.upload_size = is_sized ? plan->upload_size : 0;
+    }
+    if (PN_UNLIKELY(plan->streams && pn_download_create(t) != 0)) {
+        pn_transfer_destroy(t);
+        pn_raise_code(L, PN_ENOMEM);
+    }
     return t;
 }
 
 void pn_transfer_destroy(pn_transfer *t) {
     if (t == NULL) return;
     pn_http_call_close(&t->call);
+    pn_download_destroy(t->download);
     pn_http_request_release(t->request);
     pn_mem_free(&t->lua->actor->ledger, t, sizeof *t);
 }

@@ -31,6 +31,7 @@ static int plan_and_run(lua_State *L, pn_text method) {
     pn_http_request *request;
     const char *why;
     pn_http_plan_read(L, &plan, method);
+    if (PN_UNLIKELY(plan.body == PN_HTTP_BODY_IS_PRODUCER)) return pn_upload_run(L, &plan);
     int err = pn_http_plan_request(L, &plan, &request, &why);
     if (PN_LIKELY(err == 0)) return run(L, &plan, request);
     pn_response_push_failed(L, PN_HTTP_SLOT_URL, err, why);

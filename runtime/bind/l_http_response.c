@@ -96,42 +96,65 @@ static pn_text url_of(const pn_transfer *t) {
     return pn_http_request_url(t->call.request != NULL ? t->call.request : t->request);
 }
 
-/* The transfer is a light userdata at index 1. */
+typedef struct pushing {
+    pn_transfer *transfer;
+    bool is_taken; /* a Lua object owns it */
+} pushing;
+
+/* The body of a response that is read as it comes. The response is on top. */
+static void attach_stream(lua_State *L, pushing *p) {
+    p->is_taken = true; /* pn_flow_push frees it if it cannot be */
+    pn_flow_push(L, &p->transfer->download->flow);
+    lua_setiuservalue(L, -2, VALUE_BODY);
+}
+
+static void attach_holder(lua_State *L, pushing *p) {
+    pn_transfer **box = push_holder(L);
+    lua_setiuservalue(L, -2, VALUE_BODY);
+    *box = p->transfer;
+    p->is_taken = true;
+}
+
+/* A light userdata is at index 1. */
 static int push_response(lua_State *L) {
-    pn_transfer *t = lua_touserdata(L, 1);
+    pushing *owner = lua_touserdata(L, 1);
+    pn_transfer *t = owner->transfer;
     const pn_http_call *call = &t->call;
     const pn_http_message *message = &call->response;
-    bool has_head = call->err == 0 && pn_http_message_is_open(message);
+    bool streams = t->download != NULL && t->has_head; /* what goes wrong then, reading tells */
+    int err = streams ? 0 : call->err;
+    bool has_head = err == 0 && pn_http_message_is_open(message);
     bool has_body = has_head && message->body_kept;
     bool is_inline = !has_body || message->body_bytes <= INLINE_BYTES_MAX;
     char error[PN_HTTP_ERROR_BYTES] = "";
-    if (PN_UNLIKELY(call->err != 0)) pn_transfer_describe(t, error);
+    if (PN_UNLIKELY(err != 0)) pn_transfer_describe(t, error);
     pn_text url = url_of(t);
     parts p = {.url = url.size, .error = strlen(error), .head = has_head ? message->head.size : 0};
     if (has_body && is_inline) p.body = message->body_bytes;
     pn_response *r = new_response(L, &p);
     memcpy(r->text, url.at, url.size);
     memcpy(error_of(r), error, p.error);
-    r->err = call->err;
+    r->err = err;
     r->timings = call->timings;
     r->tls_version = call->tls_version;
-    r->is_inline = is_inline;
+    r->is_inline = is_inline && !streams;
     if (has_head) take_head(r, message);
     if (p.body > 0) copy_body(message, body_of(r));
-    r->error_code = pn_http_error_code(call->err, call->phase, r->status);
-    if (is_inline) return 1;
-    pn_transfer **box = push_holder(L);
-    lua_setiuservalue(L, -2, VALUE_BODY);
-    *box = t;
+    r->error_code = pn_http_error_code(err, call->phase, r->status);
+    if (streams) {
+        attach_stream(L, owner);
+    } else if (!is_inline) {
+        attach_holder(L, owner);
+    }
     return 1;
 }
 
 void pn_response_push(lua_State *L, pn_transfer *t) {
+    pushing p = {t, false};
     lua_pushcfunction(L, push_response);
-    lua_pushlightuserdata(L, t);
+    lua_pushlightuserdata(L, &p);
     int status = lua_pcall(L, 1, 1, 0);
-    bool is_kept = status == LUA_OK && !((pn_response *)lua_touserdata(L, -1))->is_inline;
-    if (!is_kept) pn_transfer_destroy(t);
+    if (!p.is_taken) pn_transfer_destroy(t);
     if (PN_UNLIKELY(status != LUA_OK)) lua_error(L);
 }
 
@@ -139,8 +162,7 @@ void pn_response_push_failed(lua_State *L, int url, int err, const char *why) {
     char error[PN_HTTP_ERROR_BYTES];
     size_t size;
     const char *text = lua_tolstring(L, url, &size);
-    const char *colon = why[0] != '\0' ? ": " : "";
-    snprintf(error, sizeof error, "%.200s: %s%s%s", text, pn_err_text(err), colon, why);
+    snprintf(error, sizeof error, "%.200s: %s", text, why[0] != '\0' ? why : pn_err_text(err));
     parts p = {.url = size, .error = strlen(error)};
     pn_response *r = new_response(L, &p);
     memcpy(r->text, text, size);
@@ -159,18 +181,24 @@ int pn_response_return(lua_State *L) {
 
 /* ---- the body ---- */
 
-/* The response is at index 1. */
-static void push_text_of(lua_State *L, pn_response *r, pn_transfer *t) {
-    (void)r;
+/* Takes the body out of its holder: where it was read to, it is not needed twice. */
+static void take_body(lua_State *L, pn_transfer **box) {
+    pn_transfer *t = *box;
+    luaL_Buffer text;
     pn_text view;
+    if (t == NULL) luaL_error(L, "body: there was no memory for it before, and it is gone");
     if (pn_http_message_view(&t->call.response, &view)) {
         lua_pushlstring(L, view.at, view.size);
+    } else {
+        size_t size = t->call.response.body_bytes;
+        copy_body(&t->call.response, luaL_buffinitsize(L, &text, size));
+        *box = NULL;
+        pn_transfer_destroy(t);
+        luaL_pushresultsize(&text, size);
         return;
     }
-    luaL_Buffer text;
-    char *to = luaL_buffinitsize(L, &text, t->call.response.body_bytes);
-    copy_body(&t->call.response, to);
-    luaL_pushresultsize(&text, t->call.response.body_bytes);
+    *box = NULL;
+    pn_transfer_destroy(t);
 }
 
 static int push_body(lua_State *L, pn_response *r) {
@@ -181,9 +209,7 @@ static int push_body(lua_State *L, pn_response *r) {
     } else {
         pn_transfer **box = luaL_testudata(L, -1, BODY_CLASS);
         if (box == NULL) return 1; /* a stream */
-        push_text_of(L, r, *box);
-        pn_transfer_destroy(*box);
-        *box = NULL;
+        take_body(L, box);
     }
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, 1, VALUE_BODY);
@@ -245,8 +271,14 @@ static void set_ms(lua_State *L, const char *name, uint64_t ns) {
     lua_setfield(L, -2, name);
 }
 
+/* Of a stream they change until it ends. */
 static int push_timings(lua_State *L, pn_response *r) {
     const pn_http_timings *t = &r->timings;
+    if (!r->is_inline) {
+        lua_getiuservalue(L, 1, VALUE_BODY);
+        const pn_transfer *transfer = pn_download_test(L, -1);
+        if (transfer != NULL) t = &transfer->call.timings;
+    }
     lua_createtable(L, 0, 7);
     set_ms(L, "blocked", t->blocked_ns);
     set_ms(L, "connecting", t->connecting_ns);
@@ -259,7 +291,13 @@ static int push_timings(lua_State *L, pn_response *r) {
 }
 
 static int push_body_size(lua_State *L, pn_response *r) {
-    lua_pushinteger(L, (lua_Integer)r->body_bytes);
+    uint64_t bytes = r->body_bytes;
+    if (!r->is_inline) {
+        lua_getiuservalue(L, 1, VALUE_BODY);
+        const pn_transfer *transfer = pn_download_test(L, -1);
+        if (transfer != NULL) bytes = transfer->call.response.body_bytes;
+    }
+    lua_pushinteger(L, (lua_Integer)bytes);
     return 1;
 }
 
@@ -287,16 +325,18 @@ static pn_response *check_response(lua_State *L) { return luaL_checkudata(L, 1, 
 
 /* Lets a large body go that nobody wants; a stream's connection with it. */
 static int l_close(lua_State *L) {
-    pn_response *r = check_response(L);
-    if (!r->is_inline && lua_getiuservalue(L, 1, VALUE_BODY) == LUA_TUSERDATA) {
-        pn_transfer **box = luaL_testudata(L, -1, BODY_CLASS);
-        if (box != NULL) {
-            pn_transfer_destroy(*box);
-            *box = NULL;
-            lua_pushliteral(L, "");
-            lua_setiuservalue(L, 1, VALUE_BODY);
-        }
+    check_response(L);
+    if (lua_getiuservalue(L, 1, VALUE_BODY) != LUA_TUSERDATA) return 0;
+    pn_flow *flow = pn_flow_test(L, -1);
+    if (flow != NULL) {
+        flow->class->close(flow, NULL, 0);
+        return 0;
     }
+    pn_transfer **box = luaL_checkudata(L, -1, BODY_CLASS);
+    lua_pushliteral(L, "");
+    lua_setiuservalue(L, 1, VALUE_BODY);
+    pn_transfer_destroy(*box);
+    *box = NULL;
     return 0;
 }
 

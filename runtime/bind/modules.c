@@ -14,10 +14,12 @@ const pn_module pn_modules[] = {
     {NULL, NULL, NULL},
 };
 
-extern const pn_class pn_class_task, pn_class_timer, pn_class_response, pn_class_http_body;
+extern const pn_class pn_class_task, pn_class_timer, pn_class_response, pn_class_http_body,
+    pn_class_http_upload;
 
 static const pn_class *const classes[] = {
-    &pn_class_task, &pn_class_timer, &pn_class_response, &pn_class_http_body, NULL,
+    &pn_class_task, &pn_class_timer, &pn_class_response, &pn_class_http_body, &pn_class_http_upload,
+    NULL,
 };
 
 static void create_class(lua_State *L, const pn_class *class) {
