@@ -33,8 +33,8 @@ typedef struct pn_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 } pn_command;
 
-extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_version,
-    pn_command_help;
+extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_repl,
+    pn_command_version, pn_command_help;
 
 
 /* ---- flags ---- */
@@ -68,6 +68,7 @@ typedef struct pn_host {
     unsigned workers; /* 0: one a core */
     uint64_t seed;
     bool has_seed, is_virtual;
+    bool keeps_series; /* metrics can be asked for by any selector; not in a load run */
     pn_log log;
     char *script_path; /* for package.path and arg[0]; NULL */
     /* the host's own */
@@ -82,6 +83,7 @@ typedef struct pn_host {
     /* The first SIGINT or SIGTERM; on the watchdog's thread. NULL: the main actor ends (shutdown). The
      * second ends the process at once with PN_STATUS_INTERRUPTED. */
     void (*on_interrupt)(struct pn_host *host);
+    void (*on_ready)(struct pn_host *host); /* the main actor is there; on a worker. NULL: nothing */
     void *context;
 } pn_host;
 

@@ -149,6 +149,7 @@ static int watch_start(pn_actor *self, void *argument) {
     int err = pn_actor_spawn(self->worker, self, &spawn, &pid, &ref);
     if (err == 0) {
         atomic_store(&host->main_pid, pid);
+        if (host->on_ready != NULL) host->on_ready(host);
         return 0;
     }
     host->error = copy_text(pn_err_text(err));
@@ -231,6 +232,7 @@ static void on_exit_call(void *context, int status) {
 
 void pn_host_init(pn_host *host) {
     memset(host, 0, sizeof *host);
+    host->keeps_series = true;
     host->log = (pn_log){.fd = STDERR_FILENO, .level = PN_LOG_INFO};
 }
 
@@ -256,6 +258,7 @@ static int open_runtime(pn_host *host) {
         .workers = host->workers,
         .is_virtual = host->is_virtual,
         .is_seeded = host->has_seed,
+        .keeps_series = host->keeps_series,
         .seed = host->seed,
         .takes_signals = true,
         .log = &host->log,

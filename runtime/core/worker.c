@@ -305,12 +305,15 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
     worker->outboxes = pn_mem_try_zeroed(&worker->ledger,
                                          runtime->worker_count * sizeof *worker->outboxes);
     if (worker->outboxes == NULL) return PN_ENOMEM;
-    int err = pn_io_init(&worker->io, &runtime->clock, &worker->ledger);
+    worker->metrics = pn_metrics_shard_create(runtime->metrics, &worker->ledger);
+    int err = worker->metrics != NULL ? 0 : PN_ENOMEM;
+    if (err == 0) err = pn_io_init(&worker->io, &runtime->clock, &worker->ledger);
     if (err == 0) {
         err = uv_async_init(&worker->io.loop, &worker->wake, on_wake);
         if (err == 0) return 0;
         pn_io_close(&worker->io);
     }
+    if (worker->metrics != NULL) pn_metrics_shard_destroy(worker->metrics);
     pn_mem_free(&worker->ledger, worker->outboxes, runtime->worker_count * sizeof *worker->outboxes);
     return err;
 }
@@ -355,6 +358,7 @@ void pn_worker__close(pn_worker *worker) {
     }
     uv_close((uv_handle_t *)&worker->wake, NULL);
     pn_io_close(&worker->io);
+    pn_metrics_shard_destroy(worker->metrics);
     pn_buf_close(&worker->scratch);
     pn_mem_free(&worker->ledger, worker->outboxes, runtime->worker_count * sizeof *worker->outboxes);
     if (worker->stack != NULL) munmap(worker->stack, STACK_BYTES);

@@ -20,10 +20,9 @@
 #include "base/buf.h"
 #include "core/actor.h"
 #include "core/io.h"
+#include "core/metrics.h"
 
 #define PN_WORKERS_MAX 64
-
-typedef struct pn_metrics_shard pn_metrics_shard;
 
 typedef struct pn_job {
     struct pn_job *next;

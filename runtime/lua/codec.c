@@ -463,6 +463,22 @@ void pn_codec_encode_program(lua_State *L, int index, pn_parcel *parcel, const c
     lua_pop(L, 1);
 }
 
+bool pn_codec_put_array(pn_buf *out, unsigned count) {
+    pn_assert(count <= SMALL_ARRAY_MAX);
+    return pn_buf_add_byte(out, (char)(TAG_SMALL_ARRAY + count));
+}
+
+bool pn_codec_put_string(pn_buf *out, const char *text, size_t size) {
+    uint32_t wide = (uint32_t)size;
+    if (size <= SHORT_STRING_MAX) {
+        pn_buf_add_byte(out, (char)(TAG_SHORT_STRING + size));
+    } else {
+        pn_buf_add_byte(out, TAG_STRING);
+        pn_buf_add(out, &wide, sizeof wide);
+    }
+    return pn_buf_add(out, text, size);
+}
+
 /* ---- decoding ---- */
 
 struct decoder {

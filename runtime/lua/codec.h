@@ -52,6 +52,11 @@ void pn_parcel_post(lua_State *L, const pn_parcel *parcel, pn_msg *msg);
  * only returned whole. */
 pn_msg *pn_codec_message(lua_State *L, int index, pn_msg_kind kind, const char *root);
 
+/* For C that speaks to Lua actors without a state of its own: appends the head of an array of count <=
+ * 15 values, which follow; a string. False without memory. */
+bool pn_codec_put_array(pn_buf *out, unsigned count);
+bool pn_codec_put_string(pn_buf *out, const char *text, size_t size);
+
 /* Pushes the value of a message that is one: the fast path of receive. */
 void pn_codec_push(lua_State *L, const pn_msg *msg);
 

@@ -17,11 +17,12 @@ failed=0
 
 # One run of libFuzzer; leaves its output in $log and adds what it executed to `executed`.
 run() { # HARNESS NAME LIMIT…
-  local harness=$1 name=$2 code=0
+  local harness=$1 name=$2 code=0 dictionary=()
   shift 2
+  [ ! -f "specs/fuzz/$name.dict" ] || dictionary=("-dict=specs/fuzz/$name.dict")
   seed=$((seed + 1))
   "$harness" -seed="$seed" -print_final_stats=1 -rss_limit_mb=2048 -timeout=10 \
-    -artifact_prefix="$found/crash-" "$@" "$found" "specs/fuzz/corpus/$name" >"$log" 2>&1 || code=$?
+    -artifact_prefix="$found/crash-" "${dictionary[@]}" "$@" "$found" "specs/fuzz/corpus/$name" >"$log" 2>&1 || code=$?
   executed=$((executed + $(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)))
   return "$code"
 }
