@@ -6,6 +6,9 @@
  */
 #include "net/http_session.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include "base/err.h"
 #include "net/http_headers.h"
 
@@ -85,9 +88,15 @@ static bool has_progressed(const pn__session *session, uint64_t bytes_now) {
     return bytes_now - session->progress_bytes >= PN_HTTP_PROGRESS_BYTES;
 }
 
-/* What libuv has not handed over counts as not taken. */
+/* What the client's side has taken. The kernel says that it has room again only when much of its buffer is
+ * free, so what it still holds is asked for: a client that reads slowly but steadily makes progress. */
 static uint64_t bytes_taken(const pn__session *session) {
-    return session->stream.bytes_out - uv_stream_get_write_queue_size(&session->stream.uv.stream);
+    const pn_stream *stream = &session->stream;
+    uv_os_fd_t fd;
+    int held = 0;
+    if (uv_fileno(&stream->uv.handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &held) != 0) held = 0;
+    uint64_t left = uv_stream_get_write_queue_size(&stream->uv.stream) + (uint64_t)held;
+    return stream->bytes_out > left ? stream->bytes_out - left : 0;
 }
 
 static bool is_sending(const pn__session *session) { return session->stream.is_writing; }

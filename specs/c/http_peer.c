@@ -249,3 +249,77 @@ int raw_connect_unix(const char *path) {
     CHECK_EQ(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     return limited(fd);
 }
+
+static void begin(raw *r) {
+    r->in = calloc(1, RAW_BYTES);
+    CHECK(r->in != NULL);
+    r->size = 0;
+    r->ended = r->broken = false;
+}
+
+void raw_open(raw *r, uint16_t port) {
+    r->fd = raw_connect(port);
+    begin(r);
+}
+
+void raw_open_unix(raw *r, const char *path) {
+    r->fd = raw_connect_unix(path);
+    begin(r);
+}
+
+void raw_close(raw *r) {
+    close(r->fd);
+    free(r->in);
+    r->in = NULL;
+}
+
+void raw_reset(raw *r) {
+    struct linger linger = {1, 0};
+    setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    raw_close(r);
+}
+
+void raw_send(raw *r, const char *data, size_t size) {
+    ssize_t n = send(r->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+        r->broken = true;
+        return;
+    }
+    CHECK_EQ(n, size);
+}
+
+void raw_say(raw *r, const char *text) { raw_send(r, text, strlen(text)); }
+
+static void take_in(raw *r) {
+    while (!r->ended && r->size < RAW_BYTES - 1) {
+        ssize_t n = recv(r->fd, r->in + r->size, RAW_BYTES - 1 - r->size, MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) {
+            r->ended = true;
+            r->broken |= n < 0;
+            return;
+        }
+        r->size += (size_t)n;
+        r->in[r->size] = '\0';
+    }
+}
+
+size_t raw_count(raw *r, const char *text) {
+    take_in(r);
+    size_t count = 0;
+    for (const char *at = r->in; (at = strstr(at, text)) != NULL; at += strlen(text)) count++;
+    return count;
+}
+
+bool raw_has(raw *r, const char *text) { return raw_count(r, text) > 0; }
+
+bool raw_has_ended(raw *r) {
+    take_in(r);
+    return r->ended;
+}
+
+void raw_forget(raw *r) {
+    take_in(r);
+    r->size = 0;
+    r->in[0] = '\0';
+}

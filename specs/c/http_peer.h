@@ -84,7 +84,29 @@ bool peer_wait_end(peer *p, int fd);      /* reads and forgets until the other s
 
 /* ---- raw clients ---- */
 
-int raw_connect(uint16_t port);
+int raw_connect(uint16_t port); /* blocking, 20 s */
 int raw_connect_unix(const char *path);
+
+/* A client on the test's own thread: what came is taken in between turns of the world. */
+#define RAW_BYTES (1 << 18)
+
+typedef struct raw {
+    int fd;
+    char *in; /* NUL-terminated */
+    size_t size;
+    bool ended;  /* the other side's end was seen */
+    bool broken; /* a reset */
+} raw;
+
+void raw_open(raw *r, uint16_t port);
+void raw_open_unix(raw *r, const char *path);
+void raw_close(raw *r);
+void raw_reset(raw *r); /* closes with RST */
+void raw_say(raw *r, const char *text);
+void raw_send(raw *r, const char *data, size_t size); /* what does not fit fails the test */
+size_t raw_count(raw *r, const char *text);           /* takes in; how often it came */
+bool raw_has(raw *r, const char *text);
+bool raw_has_ended(raw *r);
+void raw_forget(raw *r);
 
 #endif
