@@ -2,12 +2,14 @@
 #include "bind/bind.h"
 
 extern const luaL_Reg pn_actor_functions[];
+extern const luaL_Reg pn_json_functions[];
 extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 extern const luaL_Reg pn_http_functions[];
 
 const pn_module pn_modules[] = {
     {"perilune.actor", pn_actor_functions, pn_open_actor},
+    {"perilune.json", pn_json_functions, pn_open_json},
     {"perilune.timer", pn_timer_functions, NULL},
     {"perilune.http", pn_http_functions, NULL},
     {"perilune.leftovers", pn_leftovers_functions, NULL},
