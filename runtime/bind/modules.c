@@ -16,24 +16,35 @@ const pn_module pn_modules[] = {
     {NULL, NULL, NULL},
 };
 
-extern const pn_class pn_class_task, pn_class_timer, pn_class_response, pn_class_http_body,
-    pn_class_http_upload;
+extern const pn_class pn_class_task, pn_class_timer, pn_class_scope, pn_class_response,
+    pn_class_http_body, pn_class_http_upload;
 
 static const pn_class *const classes[] = {
-    &pn_class_task, &pn_class_timer, &pn_class_response, &pn_class_http_body, &pn_class_http_upload,
-    NULL,
+    &pn_class_task,      &pn_class_timer,       &pn_class_scope, &pn_class_response,
+    &pn_class_http_body, &pn_class_http_upload, NULL,
 };
 
+/* Known to the state only when it is whole: what is made without its __gc would never be freed. */
 static void create_class(lua_State *L, const pn_class *class) {
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, class->name);
+    lua_setfield(L, -2, "__name");
     if (class->metamethods != NULL) luaL_setfuncs(L, class->metamethods, 0);
-    if (class->methods == NULL) return;
-    lua_newtable(L);
-    luaL_setfuncs(L, class->methods, 0);
-    lua_setfield(L, -2, "__index");
+    bool looks_up = lua_getfield(L, -1, "__index") != LUA_TNIL; /* its methods, too */
+    lua_pop(L, 1);
+    if (class->methods != NULL && !looks_up) {
+        lua_newtable(L);
+        luaL_setfuncs(L, class->methods, 0);
+        lua_setfield(L, -2, "__index");
+    }
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, class->name);
 }
 
 void pn_push_class(lua_State *L, const char *name) {
-    if (!luaL_newmetatable(L, name)) return;
+    luaL_checkstack(L, 4, NULL);
+    if (luaL_getmetatable(L, name) != LUA_TNIL) return;
+    lua_pop(L, 1);
     for (const pn_class *const *c = classes; *c != NULL; c++) {
         if (strcmp((*c)->name, name) == 0) create_class(L, *c);
     }

@@ -13,7 +13,12 @@
 #include "core/pid.h"
 
 typedef struct pn_worker pn_worker;
+typedef struct pn_actor pn_actor;
 typedef struct pn_call pn_call;
+typedef struct pn_msg pn_msg;
+
+/* See pn_actor_ask. */
+typedef int (*pn_ask_fn)(pn_worker *worker, const pn_actor *actor, pn_msg *reply);
 
 typedef enum pn_msg_kind {
     /* what people send: counts against the mailbox */
@@ -41,7 +46,7 @@ typedef enum pn_msg_kind {
 #define PN_MSG_MAX_BYTES    (64u << 20) /* of one payload */
 #define PN_MSG_CARRIED_MAX  255
 
-typedef struct pn_msg {
+struct pn_msg {
     pn_link link;
     pn_pid to, from;
     uint8_t kind;
@@ -54,6 +59,7 @@ typedef struct pn_msg {
         pn_exit *exit; /* EXIT, DOWN, SIGNAL_EXIT, owned */
         uint64_t ref;  /* REPLY, STREAM, MONITOR, DEMONITOR ... */
         void *pointer;
+        pn_ask_fn ask; /* ASK; the asker's ref is in `extra` */
     };
     union {
         uint8_t bytes[PN_MSG_INLINE_BYTES];
@@ -62,7 +68,7 @@ typedef struct pn_msg {
             uint64_t extra; /* DOWN: the monitor's ref; REPLY: error code */
         };
     };
-} pn_msg;
+};
 
 _Static_assert(sizeof(pn_msg) == 64, "a message is a cache line");
 

@@ -64,24 +64,17 @@ static void restore(lua_State *L) {
     lua_sethook(L, mask != 0 ? on_hook : NULL, mask, count);
 }
 
-static bool is_scope_over(const pn_task *task) {
-    if (task == NULL || task->scopes == NULL) return false;
-    uint64_t now = pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock);
-    for (const pn_scope *s = task->scopes; s != NULL; s = s->outer) {
-        if (s->has_fired || now >= s->deadline_ns) return true;
-    }
-    return false;
-}
-
 static int preempt(lua_State *L, pn_lua *lua) {
     lua->wants_preempt = false;
     restore(L);
     pn_task *task = lua->current;
     if (task == NULL) return 0;
     if (pn_lua_can_yield(L)) {
-        if (is_scope_over(task)) return luaL_error(L, "cancelled: the time of with_timeout is over");
-        if (lua->frames != NULL) pn_coroutine_park_chain(L, task);
-        *pn_lua_marks(L) |= PN_LUA_PARKED;
+        if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
+        if (lua->frames != NULL && !pn_coroutine_park_chain(L, task)) {
+            return luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
+        }
+        pn_lua_park(L);
         lua->yield = PN_YIELD_PREEMPT;
         return lua_yield(L, 0);
     }
@@ -90,7 +83,7 @@ static int preempt(lua_State *L, pn_lua *lua) {
         pn_hook_kill(lua);
         return luaL_error(L, "killed");
     }
-    if (is_scope_over(task)) return luaL_error(L, "cancelled: the time of with_timeout is over");
+    if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
     return 0;
 }
 
@@ -176,9 +169,10 @@ static void push_thread_of(lua_State *L, lua_State *of) {
 static int l_sethook(lua_State *L) {
     int shift;
     lua_State *of = thread_argument(L, &shift);
+    lua_settop(L, shift + 3);
     push_hooks_table(L);
     push_thread_of(L, of);
-    if (lua_isnoneornil(L, shift + 1)) {
+    if (lua_isnil(L, shift + 1)) {
         lua_pushnil(L);
         lua_rawset(L, -3);
         lua_sethook(of, NULL, 0, 0);

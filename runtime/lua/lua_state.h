@@ -51,9 +51,11 @@ struct pn_task {
     lua_State *co;
     uint8_t wait; /* pn_wait */
     bool is_finished;
+    bool is_entered; /* it is on the C stack: runs, or runs what cancels another task */
     bool has_failed;
     bool is_cancelled;
     bool has_index;
+    bool has_own_body;   /* the function at its bottom is ours and can be suspended */
     bool is_detached;    /* no Lua value refers to it: goes when it has finished */
     bool is_supervised;  /* an error ends the task only (iterations, handlers), told to on_end */
     int code;            /* what woke it: 0 or a negative code */
@@ -64,6 +66,7 @@ struct pn_task {
     uint64_t wait_ref;   /* of the present wait; 0: none */
     pn_timer timer;      /* of the present wait */
     pn_msg *msg;         /* what woke it; owned */
+    pn_call *calling;    /* the request whose reply it waits for; counted */
     pn_call *serving;    /* the request it serves: deadline and chain; counted */
     pn_scope *scopes;    /* innermost first */
     pn_list joiners;
@@ -73,10 +76,12 @@ struct pn_task {
     void *on_end_context;
 };
 
-/* A scope of with_timeout. */
+/* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of the task
+ * while the coroutine is suspended by its user. */
 struct pn_scope {
     pn_scope *outer;
-    pn_task *task;
+    pn_task *task; /* NULL: closed */
+    lua_State *co;
     pn_timer timer;
     uint64_t deadline_ns;
     bool has_fired;
@@ -127,6 +132,17 @@ static inline pn_lua *pn_lua_of(lua_State *L) {
 }
 
 static inline uintptr_t *pn_lua_marks(lua_State *L) { return (uintptr_t *)lua_getextraspace(L); }
+
+/* The main coroutine is never marked: new ones begin with a copy of its extra space. It is a task's, so
+ * where it is suspended the runtime has done it. */
+static inline void pn_lua_park(lua_State *L) {
+    if (L != pn_lua_of(L)->L) *pn_lua_marks(L) |= PN_LUA_PARKED;
+}
+
+static inline bool pn_lua_is_parked(lua_State *L) {
+    if (L == pn_lua_of(L)->L) return lua_status(L) == LUA_YIELD;
+    return (*pn_lua_marks(L) & PN_LUA_PARKED) != 0;
+}
 
 static inline pn_worker *pn_lua_worker(const pn_lua *lua) { return lua->actor->worker; }
 

@@ -21,6 +21,7 @@ typedef struct pn_module {
 typedef struct pn_lua_shared {
     const pn_module *modules; /* ended by a NULL name */
     lua_CFunction *base;      /* the base library's functions, as globals.c lists them */
+    lua_CFunction ipairs_next; /* the iterator that ipairs returns */
     pthread_mutex_t lock;     /* guards the code cache */
     pn_smap code;             /* module -> precompiled chunk (pn_code) */
     pn_ledger *ledger;
@@ -61,6 +62,9 @@ bool pn_module_find(lua_State *L, int index);
 /* Pushes module name and field of a function that a loaded module has; or nothing, and false. */
 bool pn_module_find_function(lua_State *L, int index);
 
+/* Takes the function on top off and writes its name: "table.sort", "tostring". False when it has none. */
+bool pn_module_name_function(lua_State *L, char *text, size_t room);
+
 /* The mark of a JSON array: a metatable that all such tables of a state share. */
 bool pn_module_is_array_mark(lua_State *L, int index);
 void pn_module_mark_array(lua_State *L); /* the table on top */
@@ -74,9 +78,11 @@ void pn_globals_open(lua_State *L);      /* the lazy ones */
 void pn_globals_open_all(lua_State *L);  /* everything, plainly; idempotent */
 bool pn_globals_open_library(lua_State *L, const char *name); /* pushes it; false: no such library */
 int pn_globals_load_base(pn_lua_shared *shared);
+lua_CFunction pn_globals_base(const pn_lua_shared *shared, const char *name); /* one of base_names */
 /* Can a function called by this C function suspend? pcall, require and the like. */
 bool pn_globals_is_yieldable(const pn_lua_shared *shared, lua_CFunction f);
 void pn_globals_free_base(pn_lua_shared *shared);
 int pn_coroutine_open(lua_State *L); /* a lua_CFunction: pushes the library */
+bool pn_coroutine_is_wrapped(lua_CFunction f); /* what coroutine.wrap returns */
 
 #endif
