@@ -141,6 +141,7 @@ struct pn_lua {
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */
+    int64_t uncollected_bytes; /* held outside, since the collector was last told */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */

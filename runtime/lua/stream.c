@@ -399,14 +399,18 @@ void pn_streams_close(pn_lua *lua) {
 
 static const char class_key = 0;
 
+pn_flow *pn_flow_test(lua_State *L, int index) {
+    pn_flow **box = lua_touserdata(L, index);
+    if (box == NULL || !lua_getmetatable(L, index)) return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
+    bool fits = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return fits ? *box : NULL;
+}
+
 static pn_flow *check_flow(lua_State *L) {
-    pn_flow **box = lua_touserdata(L, 1);
-    if (box != NULL && lua_getmetatable(L, 1)) {
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
-        bool fits = lua_rawequal(L, -1, -2);
-        lua_pop(L, 2);
-        if (fits) return *box;
-    }
+    pn_flow *flow = pn_flow_test(L, 1);
+    if (flow != NULL) return flow;
     luaL_typeerror(L, 1, "stream");
     pn_unreachable();
 }

@@ -40,6 +40,9 @@ struct pn_flow {
 /* Pushes a flow object over `flow`, which it owns from here on; raises without memory, `flow` freed. */
 void pn_flow_push(lua_State *L, pn_flow *flow);
 
+/* The flow of the object at `index`; NULL when it is none. */
+pn_flow *pn_flow_test(lua_State *L, int index);
+
 /* stream(to, msg, credit): opens one by a request. Pushes the stream; or the triple. */
 int pn_stream_open(lua_State *L, uint64_t timeout_ns, uint32_t credit);
 
