@@ -89,15 +89,26 @@ function M.file(text)
   return path
 end
 
---- Runs a shell command: { code, out, err }.
-function M.shell(command)
-  local out, err = os.tmpname(), os.tmpname()
-  local _, how, code = os.execute(("{ %s\n} >%s 2>%s </dev/null"):format(command, quote(out), quote(err)))
-  local result = { code = code, how = how, out = read_all(out), err = read_all(err) }
-  os.remove(out)
-  os.remove(err)
-  return result
+--- Starts a shell command; returns a function that waits for its end: { code, out, err }. The code of
+--- one that a signal ended is 128 and the signal, as the shell has it.
+function M.start(command)
+  local out, err, done = os.tmpname(), os.tmpname(), os.tmpname()
+  assert(os.execute(("{ { %s\n} >%s 2>%s </dev/null; echo $? >%s; } &"):format(
+    command, quote(out), quote(err), quote(done))))
+  return function()
+    local code
+    repeat
+      timer.sleep("2ms")
+      code = read_all(done):match("^(%d+)\n$")
+    until code
+    local result = { code = tonumber(code), out = read_all(out), err = read_all(err) }
+    for _, path in ipairs { out, err, done } do os.remove(path) end
+    return result
+  end
 end
+
+--- Runs a shell command and waits for its end.
+function M.shell(command) return M.start(command)() end
 
 --- Runs `perilune COMMAND ARGS...` and waits for its end.
 function M.run(...)

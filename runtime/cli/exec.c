@@ -33,6 +33,7 @@ const pn_command pn_command_exec = {
              "Flags:\n"
              "  --workers N       worker threads (default: one a core)\n"
              "  --seed N          seed of everything random; with --virtual-time a run repeats exactly\n"
-             "  --virtual-time    one worker; time moves only when nothing can run\n",
+             "  --virtual-time    one worker; time moves only when nothing can run\n"
+             "  --log-level LEVEL least of debug, info, warn, error that is logged, or none (info)\n",
     .run = run,
 };

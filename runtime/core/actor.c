@@ -316,6 +316,7 @@ void pn_actor__reap(pn_actor *actor) {
     pn_worker *worker = actor->worker;
     pn_runtime *runtime = worker->runtime;
     if (actor->is_started) actor->behaviour->stop(actor);
+    worker->current = NULL; /* an interrupt finds it no more */
     tell_everybody(actor);
     bury_mailbox(actor);
     notify_space(actor);
