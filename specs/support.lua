@@ -70,6 +70,19 @@ end
 --- A value whose close calls `fn`.
 function M.closer(fn) return setmetatable({}, { __close = fn }) end
 
+--- `it` with a wait at the end of each test until the actors that it spawned have ended, so that what
+--- is on its way out is not reported as left running.
+function M.tidy(it)
+  return function(name, fn)
+    it(name, function()
+      local before = #actor.list()
+      fn()
+      local deadline = timer.now() + 5
+      while #actor.list() > before and timer.now() < deadline do timer.sleep("1ms") end
+    end)
+  end
+end
+
 local function read_all(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("a")
