@@ -113,11 +113,12 @@ void pn_streams_accept(pn_lua *lua, pn_msg *msg); /* STREAM, and REPLY to a stre
 void pn_sends_accept(pn_lua *lua, pn_msg *space);
 bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain);
 
-/* Ends the calling task's own actor, at once: raises what pcall cannot swallow. Takes over `exit`. */
-int pn_task_end_actor(lua_State *L, pn_exit *exit);
+/* What a function returns that may have ended its own actor: its results; or the task is abandoned here,
+ * and where Lua cannot suspend, at the next instruction. */
+int pn_task_leave(lua_State *L, int results);
 
-/* If the actor has been ended by what the caller just did, does not return. */
-void pn_task_check_alive(lua_State *L);
+/* Ends the calling task's own actor, as above. Takes over `exit`. */
+int pn_task_end_actor(lua_State *L, pn_exit *exit);
 
 /* Ends the actor for an error of `co`, whose stack is still as it was raised. */
 void pn_task_fail_actor(pn_task *task, int status);
