@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "core/guardian.h"
 #include "lua/args.h"
 
 #define VERSION "0.1.0"
@@ -81,6 +82,7 @@ const pn_command pn_command_version = {
 };
 
 int main(int argc, char **argv) {
+    if (pn_guardian_is(argc, argv)) return pn_guardian_main(argc, argv);
     if (argc < 2) {
         print_overview(stderr);
         return PN_STATUS_USAGE;
