@@ -7,8 +7,8 @@
  * It begins with default signal actions and no file of the runtime's open but these.
  *
  * States, each with an on_change: STARTING; RUNNING or FAILED (it could not be executed); EXITED,
- * when all it had written by then is in `output`. At last `is_gone`: nothing that it started is left
- * either.
+ * when all it had written by then is in `output`. At last `is_gone`: nothing that it started is
+ * left either.
  *
  * Threads: the io's. Memory: the io's ledger; a process is counted, and lives on after its last
  * release until all is gone.
