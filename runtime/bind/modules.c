@@ -4,6 +4,7 @@
 extern const luaL_Reg pn_actor_functions[];
 extern const luaL_Reg pn_json_functions[];
 extern const luaL_Reg pn_log_functions[];
+extern const luaL_Reg pn_process_functions[];
 extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 
@@ -11,6 +12,7 @@ const pn_module pn_modules[] = {
     {"perilune.actor", pn_actor_functions, pn_open_actor},
     {"perilune.json", pn_json_functions, pn_open_json},
     {"perilune.log", pn_log_functions, NULL},
+    {"perilune.process", pn_process_functions, NULL},
     {"perilune.timer", pn_timer_functions, NULL},
     {"perilune.leftovers", pn_leftovers_functions, NULL},
     {NULL, NULL, NULL},

@@ -47,7 +47,7 @@ static void close_all(pn_process *p) {
     close_handle(&p->has_input, &p->input);
     close_handle(&p->has_out, &p->out);
     close_handle(&p->has_err, &p->err_pipe);
-    close_handle(&p->has_timer, &p->grace);
+    close_handle(&p->has_timer, &p->timer);
     close_handle(&p->has_guardian, &p->guardian);
 }
 
@@ -287,8 +287,8 @@ int pn_process_spawn(pn_io *io, const pn_process_options *options, pn_process **
     p->io = io;
     p->refs = 1;
     p->grace_ms = options->grace_ms > 0 ? options->grace_ms : PN_PROCESS_GRACE_DEFAULT_MS;
-    uv_timer_init(&io->loop, &p->grace);
-    opened(p, &p->has_timer, &p->grace);
+    uv_timer_init(&io->loop, &p->timer);
+    opened(p, &p->has_timer, &p->timer);
     int fds[FD_COUNT] = {-1, -1, -1, -1};
     int err = open_streams(p, options, fds);
     if (err == 0) err = with_args(p, options, fds);
@@ -326,7 +326,24 @@ void pn_process_close(pn_process *p) {
     if (!p->has_guardian) return;
     tell(p, p->state == PN_PROCESS_EXITED ? PN_GUARDIAN_TO_ALL | SIGTERM : SIGTERM);
     uv_update_time(&p->io->loop);
-    uv_timer_start(&p->grace, on_grace_over, p->grace_ms, 0);
+    uv_timer_start(&p->timer, on_grace_over, p->grace_ms, 0);
+}
+
+static void on_alarm(uv_timer_t *timer) {
+    pn_process *p = timer->data;
+    p->has_rung = true;
+    notify(p);
+}
+
+void pn_process_set_alarm(pn_process *p, uint64_t delay_ms) {
+    if (p->is_closing || !p->has_timer) return;
+    p->has_rung = false;
+    uv_update_time(&p->io->loop);
+    uv_timer_start(&p->timer, on_alarm, delay_ms, 0);
+}
+
+void pn_process_stop_alarm(pn_process *p) {
+    if (!p->is_closing && p->has_timer) uv_timer_stop(&p->timer);
 }
 
 pn_process *pn_process_grab(pn_process *p) {

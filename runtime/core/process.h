@@ -49,6 +49,7 @@ struct pn_process {
     /* For reading. */
     pn_process_state state;
     bool is_gone;
+    bool has_rung; /* the alarm has */
     int pid;       /* the program's, once it is RUNNING */
     int exit_code; /* once it has EXITED: 0 to 255, or as shells have it: 128 + the signal */
     int signal;    /* that ended it, or 0 */
@@ -57,7 +58,7 @@ struct pn_process {
     uint64_t writes_begun, writes_done; /* of its input, in order */
     int write_err;                      /* of the first write that failed */
     /* For the owner. Not called after the last release, which must not come from within. */
-    void (*on_change)(pn_process *process, void *context); /* state, output or writes */
+    void (*on_change)(pn_process *process, void *context); /* of any of the above */
     void *context;
     /* Its own. */
     pn_io *io;
@@ -68,7 +69,7 @@ struct pn_process {
     bool is_closing, ends_input;
     uv_process_t guardian;
     uv_pipe_t control, input, out, err_pipe;
-    uv_timer_t grace;
+    uv_timer_t timer; /* the alarm; once it is being closed, the grace */
     size_t report_size;
     char report_bytes[sizeof(pn_guardian_report)];
     char control_buffer[sizeof(pn_guardian_report) * 4];
@@ -92,6 +93,10 @@ int pn_process_kill(pn_process *process, int signal);
 /* Ends the program and all that it started. TERM goes to the program; once that has exited, to what
  * it left; after the grace KILL to all. Idempotent. */
 void pn_process_close(pn_process *process);
+
+/* Rings once, in real time: has_rung, and an on_change. Not while it is being closed. */
+void pn_process_set_alarm(pn_process *process, uint64_t delay_ms);
+void pn_process_stop_alarm(pn_process *process);
 
 /* Copies the bytes and writes them to the input; done when writes_done has reached writes_begun as
  * it is after this call. PN_ECLOSED without an open input, PN_ENOMEM. */
