@@ -13,7 +13,7 @@
 typedef struct pn_bench_sink pn_bench_sink;
 
 /* `unit` is "ns", "ns/op", "/s", "bytes", "ms" or "ratio"; the driver knows whether more is better. */
-void pn_bench_report(pn_bench_sink *sink, const char *figure, double value, const char *unit);
+void pn_bench_report(pn_bench_sink *sink, const char *name, double value, const char *unit);
 
 typedef struct pn_bench {
     const char *name;  /* "wheel": what `perilune bench wheel` runs */
@@ -21,7 +21,7 @@ typedef struct pn_bench {
     void (*run)(pn_bench_sink *sink);
 } pn_bench;
 
-/* Terminated by an entry without a name; bench/c/list.c. */
-extern const pn_bench pn_benches[];
+/* Ended by NULL; bench/c/list.c. */
+extern const pn_bench *const pn_benches[];
 
 #endif

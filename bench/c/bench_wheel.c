@@ -1,7 +1,7 @@
 /*
- * The timer wheel with a million active timers and random expiries within a second, a minute, an hour:
- * start, cancel in random order, and fire as an event loop does (ask for the next tick, advance to it).
- * Beside it the same work on libuv's heap of timers, as libuv's time over ours.
+ * The timer wheel with a million active timers and random expiries within a second, a minute, an
+ * hour: start, cancel in random order, and fire as an event loop does (ask for the next tick,
+ * advance to it). Beside it the same work on libuv's heap of timers, as libuv's time over ours.
  */
 #include <stdlib.h>
 #include <uv.h>
@@ -145,7 +145,8 @@ static const struct range ranges[] = {
      "libuv fire, 1 h"},
 };
 
-static void report(pn_bench_sink *sink, const struct range *range, struct costs our, struct costs uv) {
+static void report(pn_bench_sink *sink, const struct range *range, struct costs our,
+                   struct costs uv) {
     pn_bench_report(sink, range->start, our.start, "ns/op");
     pn_bench_report(sink, range->cancel, our.cancel, "ns/op");
     pn_bench_report(sink, range->fire, our.fire, "ns/op");

@@ -8,6 +8,8 @@
 #ifndef PN_BASE_ASSERT_H
 #define PN_BASE_ASSERT_H
 
+#include <stddef.h>
+
 /* Prints "file:line: function: what" to stderr and aborts. Never returns. */
 _Noreturn void pn_assert_failed(const char *file, int line, const char *function, const char *what);
 

@@ -12,16 +12,15 @@ void pn_buf_close(pn_buf *buf) {
     pn_alloc_put(buf->alloc, buf->data, buf->capacity);
     buf->data = NULL;
     buf->size = buf->capacity = 0;
+    buf->failed = false;
 }
 
-bool pn_buf__grow(pn_buf *buf, size_t more) {
-    size_t needed = buf->size + more;
-    if (needed < more || needed > buf->limit_bytes) {
-        buf->failed = true;
-        return false;
-    }
+/* At least `needed` bytes, by doubling; no more than the limit and a NUL can ever use. */
+static bool resize(pn_buf *buf, size_t needed) {
+    size_t useful = buf->limit_bytes < SIZE_MAX ? buf->limit_bytes + 1 : SIZE_MAX;
     size_t capacity = buf->capacity < CAPACITY_MIN_BYTES ? CAPACITY_MIN_BYTES : buf->capacity;
     while (capacity < needed) capacity = capacity > SIZE_MAX / 2 ? needed : capacity * 2;
+    if (capacity > useful) capacity = useful > needed ? useful : needed;
     char *data = buf->alloc->resize(buf->alloc, buf->data, buf->capacity, capacity);
     if (data == NULL) {
         buf->failed = true;
@@ -32,18 +31,28 @@ bool pn_buf__grow(pn_buf *buf, size_t more) {
     return true;
 }
 
+bool pn_buf__grow(pn_buf *buf, size_t more) {
+    size_t needed = buf->size + more;
+    if (needed < more || needed > buf->limit_bytes) {
+        buf->failed = true;
+        return false;
+    }
+    return needed <= buf->capacity || resize(buf, needed);
+}
+
 bool pn_buf_vprintf(pn_buf *buf, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
     size_t room = buf->capacity - buf->size;
     int n = vsnprintf(room > 0 ? buf->data + buf->size : NULL, room, format, args);
-    bool ok = n >= 0;
-    if (ok && (size_t)n >= room) {
-        ok = pn_buf_reserve(buf, (size_t)n + 1);
+    bool ok = n >= 0 && pn_buf_reserve(buf, (size_t)n);
+    if (ok && (size_t)n >= room) { /* the NUL needs a place too */
+        ok = buf->capacity - buf->size > (size_t)n || resize(buf, buf->size + (size_t)n + 1);
         if (ok) vsnprintf(buf->data + buf->size, (size_t)n + 1, format, again);
     }
     va_end(again);
     if (ok) buf->size += (size_t)n;
+    if (!ok) buf->failed = true;
     return ok;
 }
 
@@ -56,7 +65,7 @@ bool pn_buf_printf(pn_buf *buf, const char *format, ...) {
 }
 
 const char *pn_buf_text(pn_buf *buf) {
-    if (!pn_buf_reserve(buf, 1)) return "";
+    if (buf->size == buf->capacity && !resize(buf, buf->size + 1)) return "";
     buf->data[buf->size] = '\0';
     return buf->data;
 }
@@ -73,5 +82,6 @@ char *pn_buf_take(pn_buf *buf, size_t *size, size_t *capacity) {
     *capacity = buf->capacity;
     buf->data = NULL;
     buf->size = buf->capacity = 0;
+    buf->failed = false;
     return data;
 }

@@ -3,7 +3,8 @@
  *
  * A failed append leaves the buffer as it was and sets `failed`, so a writer of many small pieces checks
  * once at the end. The bytes belong to the buffer; pn_buf_take hands them over with their capacity,
- * which the new owner needs to give them back to the same door.
+ * which the new owner needs to give them back to the same door. What is appended must not lie in the
+ * buffer itself.
  */
 #ifndef PN_BASE_BUF_H
 #define PN_BASE_BUF_H
@@ -31,7 +32,8 @@ void pn_buf_close(pn_buf *buf); /* idempotent */
 bool pn_buf__grow(pn_buf *buf, size_t more);
 
 static inline bool pn_buf_reserve(pn_buf *buf, size_t more) {
-    return PN_LIKELY(buf->capacity - buf->size >= more) || pn_buf__grow(buf, more);
+    bool fits = buf->capacity - buf->size >= more && buf->size + more <= buf->limit_bytes;
+    return PN_LIKELY(fits) || pn_buf__grow(buf, more);
 }
 
 static inline bool pn_buf_add(pn_buf *buf, const void *bytes, size_t size) {
@@ -55,7 +57,8 @@ bool pn_buf_printf(pn_buf *buf, const char *format, ...) __attribute__((format(p
 bool pn_buf_vprintf(pn_buf *buf, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* The bytes with a NUL behind them (which does not count in size); "" when that could not be had. */
+/* The bytes with a NUL behind them, which counts neither in size nor for the limit; "" (and `failed`)
+ * without memory for it. */
 const char *pn_buf_text(pn_buf *buf);
 
 /* Forgets the first `size` bytes. */
@@ -66,7 +69,7 @@ static inline void pn_buf_clear(pn_buf *buf) {
     buf->failed = false;
 }
 
-/* Hands over the block; the buffer is empty and usable afterwards. */
+/* Hands over the block (look at `failed` before); the buffer is empty and usable afterwards. */
 char *pn_buf_take(pn_buf *buf, size_t *size, size_t *capacity);
 
 #endif

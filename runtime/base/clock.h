@@ -4,17 +4,19 @@
  * Real: CLOCK_MONOTONIC for intervals, CLOCK_REALTIME for dates, CLOCK_THREAD_CPUTIME_ID or process time
  * for os.clock. Virtual: a number that only pn_clock_advance moves, by the worker, when nothing is
  * runnable and no real I/O is outstanding; dates then start at a fixed instant so that a run repeats.
- * Virtual clocks are used with one worker only, so they need no lock.
+ *
+ * Threads: a virtual clock is moved by its one worker and may be read by all (the monitor's log lines).
  */
 #ifndef PN_BASE_CLOCK_H
 #define PN_BASE_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct pn_clock {
     bool is_virtual;
-    uint64_t virtual_ns;
+    _Atomic uint64_t virtual_ns;
 } pn_clock;
 
 #define PN_CLOCK_VIRTUAL_EPOCH_S 946684800ULL /* 2000-01-01T00:00:00Z: where virtual dates begin */

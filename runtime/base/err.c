@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 struct entry {
@@ -13,22 +14,24 @@ static const struct entry entries[] = {
 #undef X
 };
 
+#define ERRNO_MAX 4095 /* of Linux and libuv; -code is safe down to there */
+
 static const struct entry *own(int code) {
-    int index = PN_ERR_BASE - code;
-    return index >= 0 && index < (int)PN__ERR_COUNT ? &entries[index] : NULL;
+    bool is_own = code <= PN_ERR_BASE && code > PN_ERR_BASE - (int)PN__ERR_COUNT;
+    return is_own ? &entries[PN_ERR_BASE - code] : NULL;
 }
 
 const char *pn_err_name(int code) {
     const struct entry *e = own(code);
     if (e != NULL) return e->name;
-    const char *name = strerrorname_np(-code);
-    return name != NULL && code < 0 ? name : "unknown";
+    const char *name = code < 0 && code >= -ERRNO_MAX ? strerrorname_np(-code) : NULL;
+    return name != NULL ? name : "unknown";
 }
 
 const char *pn_err_text(int code) {
     const struct entry *e = own(code);
     if (e != NULL) return e->text;
-    const char *text = code < 0 ? strerrordesc_np(-code) : NULL;
+    const char *text = code < 0 && code >= -ERRNO_MAX ? strerrordesc_np(-code) : NULL;
     return text != NULL ? text : "unknown error";
 }
 

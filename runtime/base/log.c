@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,15 +9,27 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "none"};
 
 const char *pn_log_level_name(pn_log_level level) { return level_names[level]; }
 
+/* A descriptor that is shared may have been made non-blocking by its other users (libuv does so with
+ * pipes); a line is then not lost but waits, as it would otherwise. */
+static bool wait_until_writable(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    while (poll(&p, 1, -1) < 0) {
+        if (errno != EINTR) return false;
+    }
+    return true;
+}
+
 void pn_log_write(const pn_log *log, const char *line, size_t size) {
     while (log->fd >= 0 && size > 0) {
         ssize_t n = write(log->fd, line, size);
         if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN && wait_until_writable(log->fd)) continue;
         if (n <= 0) return; /* nobody is left to tell */
         line += n;
         size -= (size_t)n;
@@ -31,37 +44,21 @@ void pn_log_time(char out[32], uint64_t unix_ns) {
     snprintf(out + n, 32 - n, ".%03uZ", (unsigned)(unix_ns / 1000000ULL % 1000));
 }
 
-/* The length of the valid UTF-8 sequence at p, or 0. */
-static size_t utf8_length(const uint8_t *p, size_t left) {
-    if (p[0] < 0x80) return 1;
-    size_t n = p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 :
-               p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : 0;
-    if (n == 0 || n > left) return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    }
-    if (p[0] == 0xe0 && p[1] < 0xa0) return 0;
-    if (p[0] == 0xed && p[1] > 0x9f) return 0;
-    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-    if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
-    return n;
-}
-
 /* One character as it stands in a JSON string; returns bytes of `text` used, sets *piece. */
-static size_t quote_one(const uint8_t *p, size_t left, char scratch[8], size_t *piece) {
+static size_t quote_one(const char *p, size_t left, char scratch[8], size_t *piece) {
     static const char *const shorts = "\b" "b" "\f" "f" "\n" "n" "\r" "r" "\t" "t" "\"\"\\\\";
     for (const char *s = shorts; *s != '\0'; s += 2) {
-        if (*p != (uint8_t)s[0]) continue;
+        if (*p != s[0]) continue;
         scratch[0] = '\\';
         scratch[1] = s[1];
         *piece = 2;
         return 1;
     }
-    if (*p < 0x20) {
-        *piece = (size_t)snprintf(scratch, 8, "\\u%04x", *p);
+    if ((uint8_t)*p < 0x20) {
+        *piece = (size_t)snprintf(scratch, 8, "\\u%04x", (unsigned)*p);
         return 1;
     }
-    size_t n = utf8_length(p, left);
+    size_t n = pn_utf8_length(p, left);
     if (n == 0) {
         memcpy(scratch, "\xef\xbf\xbd", 3);
         *piece = 3;
@@ -79,7 +76,7 @@ size_t pn_log_quote(char *out, size_t room, const char *text, size_t size) {
     for (size_t i = 0; i < size;) {
         char scratch[8];
         size_t piece;
-        size_t taken = quote_one((const uint8_t *)text + i, size - i, scratch, &piece);
+        size_t taken = quote_one(text + i, size - i, scratch, &piece);
         if (used + piece + 1 > room) break;
         memcpy(out + used, scratch, piece);
         used += piece;
@@ -91,7 +88,7 @@ size_t pn_log_quote(char *out, size_t room, const char *text, size_t size) {
 
 void pn_log_vprintf(const pn_log *log, pn_log_level level, const char *format, va_list args) {
     if (log->fd < 0 || level < log->level) return;
-    char message[PN_LOG_LINE_MAX_BYTES / 2];
+    char message[PN_LOG_LINE_MAX_BYTES];
     int n = vsnprintf(message, sizeof message, format, args);
     if (n < 0) return;
     size_t size = (size_t)n < sizeof message ? (size_t)n : sizeof message - 1;
@@ -105,7 +102,10 @@ void pn_log_vprintf(const pn_log *log, pn_log_level level, const char *format, v
         used += pn_log_quote(line + used, sizeof line - used - 2, message, size);
         line[used++] = '}';
     } else {
-        used = (size_t)snprintf(line, sizeof line, "%-5s %s", level_names[level], message);
+        used = (size_t)snprintf(line, sizeof line, "%-5s ", level_names[level]);
+        if (size > sizeof line - used - 1) size = sizeof line - used - 1;
+        memcpy(line + used, message, size);
+        used += size;
     }
     line[used++] = '\n';
     pn_log_write(log, line, used);

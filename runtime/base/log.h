@@ -1,9 +1,10 @@
 /*
  * log.h - where lines for people go.
  *
- * One line is one write(2), so concurrent writers never mix their lines. A sink is a level, a format and
- * a file descriptor; it owns none of them. Text: "LEVEL message". JSON: {"time","level","msg"}, the
- * fields that perilune.log extends.
+ * One line is one write(2) of at most PIPE_BUF bytes, which the kernel does not mix with others into a
+ * file, a terminal or a pipe: concurrent writers, also of other processes, never mix their lines. A sink
+ * is a level, a format and a file descriptor; it owns none of them. Text: "LEVEL message". JSON:
+ * {"time","level","msg"}, the fields that perilune.log extends.
  */
 #ifndef PN_BASE_LOG_H
 #define PN_BASE_LOG_H
@@ -29,7 +30,7 @@ typedef struct pn_log {
     const pn_clock *clock; /* for the time of JSON lines */
 } pn_log;
 
-#define PN_LOG_LINE_MAX_BYTES 8192 /* what a formatted message is cut to */
+#define PN_LOG_LINE_MAX_BYTES 4096 /* PIPE_BUF: what a line is cut to, its newline included */
 
 const char *pn_log_level_name(pn_log_level level); /* "debug" ... */
 
@@ -38,7 +39,8 @@ void pn_log_printf(const pn_log *log, pn_log_level level, const char *format, ..
 void pn_log_vprintf(const pn_log *log, pn_log_level level, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 
-/* A whole line that somebody else formatted, newline included. Short writes are finished. */
+/* A whole line that somebody else formatted, newline included. Short writes are finished; a line over
+ * PN_LOG_LINE_MAX_BYTES may be mixed with others in a pipe. Waits while the reader does not read. */
 void pn_log_write(const pn_log *log, const char *line, size_t size);
 
 /* Writes the JSON string for `text` (quotes included) to `out`, at most `room` bytes; returns the bytes

@@ -54,17 +54,20 @@ static int resize(pn_map *map, uint32_t capacity) {
 }
 
 int pn_map_set(pn_map *map, uint64_t key, uint64_t value) {
-    uint64_t *known = pn_map_get(map, key);
-    if (known != NULL) {
-        *known = value;
-        return 0;
+    uint32_t i = 0;
+    if (map->capacity > 0) {
+        i = place_of(map, key);
+        if (used_of(map)[i]) {
+            map->entries[i].value = value;
+            return 0;
+        }
     }
     if (map->capacity == 0 || is_full(map->count, map->capacity)) {
         if (map->capacity >= CAPACITY_MAX) return PN_ENOMEM;
         int err = resize(map, map->capacity == 0 ? CAPACITY_MIN : map->capacity * 2);
         if (err != 0) return err;
+        i = place_of(map, key);
     }
-    uint32_t i = place_of(map, key);
     map->entries[i] = (pn_map_entry){key, value};
     used_of(map)[i] = 1;
     map->count++;
@@ -137,7 +140,8 @@ static uint32_t text_place(const pn_smap *map, const char *key, size_t size, uin
     for (;; i = (i + 1) & (map->capacity - 1)) {
         const pn_smap_entry *e = &map->entries[i];
         if (e->key == NULL) return i;
-        if (e->hash == hash && e->size == size && memcmp(e->key, key, size) == 0) return i;
+        if (e->hash != hash || e->size != size) continue;
+        if (size == 0 || memcmp(e->key, key, size) == 0) return i;
     }
 }
 
@@ -156,23 +160,33 @@ static int text_resize(pn_smap *map, uint32_t capacity) {
     return 0;
 }
 
+/* Room for one more entry. */
+static int text_reserve(pn_smap *map) {
+    if (map->capacity > 0 && !is_full(map->count, map->capacity)) return 0;
+    if (map->capacity >= CAPACITY_MAX) return PN_ENOMEM;
+    return text_resize(map, map->capacity == 0 ? CAPACITY_MIN : map->capacity * 2);
+}
+
 int pn_smap_set(pn_smap *map, const char *key, size_t size, void *value) {
     uint64_t hash = pn_hash_bytes(key, size);
-    if (map->capacity == 0 || is_full(map->count, map->capacity)) {
-        if (map->capacity >= CAPACITY_MAX) return PN_ENOMEM;
-        int err = text_resize(map, map->capacity == 0 ? CAPACITY_MIN : map->capacity * 2);
-        if (err != 0) return err;
+    if (map->count > 0) {
+        pn_smap_entry *known = &map->entries[text_place(map, key, size, hash)];
+        if (known->key != NULL) {
+            known->value = value;
+            return 0;
+        }
     }
-    pn_smap_entry *e = &map->entries[text_place(map, key, size, hash)];
-    if (e->key == NULL) {
-        char *copy = pn_alloc_get(map->alloc, size + 1);
-        if (copy == NULL) return PN_ENOMEM;
-        memcpy(copy, key, size);
-        copy[size] = '\0';
-        *e = (pn_smap_entry){.key = copy, .size = size, .hash = hash};
-        map->count++;
+    char *copy = pn_alloc_get(map->alloc, size + 1);
+    if (copy == NULL) return PN_ENOMEM;
+    if (text_reserve(map) != 0) {
+        pn_alloc_put(map->alloc, copy, size + 1);
+        return PN_ENOMEM;
     }
-    e->value = value;
+    if (size > 0) memcpy(copy, key, size);
+    copy[size] = '\0';
+    map->entries[text_place(map, key, size, hash)] =
+        (pn_smap_entry){.key = copy, .size = size, .hash = hash, .value = value};
+    map->count++;
     return 0;
 }
 

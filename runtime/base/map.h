@@ -51,7 +51,9 @@ typedef struct pn_smap {
 } pn_smap;
 
 void pn_smap_init(pn_smap *map, pn_alloc *alloc);
-void pn_smap_close(pn_smap *map);
+void pn_smap_close(pn_smap *map); /* idempotent; what the values point to is the user's */
+
+/* As pn_map_set; replacing a value never needs memory. */
 int pn_smap_set(pn_smap *map, const char *key, size_t size, void *value);
 void *pn_smap_get(const pn_smap *map, const char *key, size_t size); /* NULL when absent */
 bool pn_smap_remove(pn_smap *map, const char *key, size_t size, void **value);

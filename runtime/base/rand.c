@@ -1,5 +1,6 @@
 #include "base/rand.h"
 
+#include <errno.h>
 #include <sys/random.h>
 
 #include "base/assert.h"
@@ -20,6 +21,9 @@ uint64_t pn_rand_below(pn_rand *r, uint64_t n) {
 
 uint64_t pn_rand_seed(void) {
     uint64_t seed = 0;
-    pn_assert(getrandom(&seed, sizeof seed, 0) == (ssize_t)sizeof seed);
+    ssize_t n;
+    do n = getrandom(&seed, sizeof seed, 0); /* waits, and can be interrupted, only early at boot */
+    while (n < 0 && errno == EINTR);
+    pn_assert(n == (ssize_t)sizeof seed);
     return seed;
 }

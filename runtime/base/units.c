@@ -19,33 +19,43 @@ static const struct unit duration_units[] = {
     {"ms", PN_NS_PER_MS},      {"us", PN_NS_PER_US},    {"ns", 1},
 };
 
+enum { SECONDS = 2 }; /* the place of "s" */
+
 static const struct unit size_units[] = {
     {"TB", 1ULL << 40}, {"GB", 1ULL << 30}, {"MB", 1ULL << 20}, {"KB", 1ULL << 10}, {"B", 1},
 };
 
+#define ATTO 1000000000000000000ULL
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 struct cursor {
     const char *at, *end;
+    bool is_too_large; /* met a value over the range; the rest is still checked */
 };
 
-/* A number as a fraction of 10^9: whole part and nanoparts, so that no double is involved. */
-static bool read_number(struct cursor *c, uint64_t *whole, uint64_t *nano) {
-    const char *start = c->at;
-    *whole = *nano = 0;
-    while (c->at < c->end && *c->at >= '0' && *c->at <= '9') {
-        if (*whole > (UINT64_MAX - 9) / 10) return false;
-        *whole = *whole * 10 + (uint64_t)(*c->at++ - '0');
+/* A number in exact parts, so that no double is involved. */
+struct number {
+    uint64_t whole;
+    uint64_t atto; /* 10^-18 */
+};
+
+static bool is_digit(const struct cursor *c) { return c->at < c->end && *c->at >= '0' && *c->at <= '9'; }
+
+static bool read_number(struct cursor *c, struct number *number) {
+    *number = (struct number){0, 0};
+    if (!is_digit(c)) return false;
+    for (; is_digit(c); c->at++) {
+        uint64_t digit = (uint64_t)(*c->at - '0');
+        if (number->whole > (UINT64_MAX - digit) / 10) c->is_too_large = true;
+        number->whole = number->whole * 10 + digit;
     }
-    if (c->at == start) return false;
     if (c->at == c->end || *c->at != '.') return true;
-    const char *fraction = ++c->at;
-    uint64_t scale = 100000000;
-    while (c->at < c->end && *c->at >= '0' && *c->at <= '9') {
-        *nano += (uint64_t)(*c->at++ - '0') * scale;
-        scale /= 10;
+    c->at++;
+    if (!is_digit(c)) return false;
+    for (uint64_t scale = ATTO / 10; is_digit(c); c->at++, scale /= 10) {
+        number->atto += (uint64_t)(*c->at - '0') * scale;
     }
-    return c->at > fraction;
+    return true;
 }
 
 static int read_unit(struct cursor *c, const struct unit *units, size_t count) {
@@ -63,85 +73,98 @@ static int read_unit(struct cursor *c, const struct unit *units, size_t count) {
     return best;
 }
 
-/* total += (whole + nano/1e9) * factor, checked. */
-static bool accumulate(uint64_t *total, uint64_t whole, uint64_t nano, uint64_t factor) {
-    unsigned __int128 sum = (unsigned __int128)whole * factor;
-    sum += (unsigned __int128)nano * factor / 1000000000ULL + *total;
-    if (sum > UINT64_MAX) return false;
+/* *total += number * factor, up to `max`. */
+static void accumulate(struct cursor *c, uint64_t *total, struct number number, uint64_t factor,
+                       uint64_t max) {
+    unsigned __int128 sum = (unsigned __int128)number.whole * factor;
+    sum += (unsigned __int128)number.atto * factor / ATTO + *total;
+    if (sum > max) c->is_too_large = true;
     *total = (uint64_t)sum;
-    return true;
 }
 
 int pn_units_parse_duration(const char *text, size_t size, uint64_t *ns) {
-    struct cursor c = {text, text + size};
+    struct cursor c = {.at = text, .end = text + size};
     uint64_t total = 0;
     int last = -1;
     if (size == 0) return PN_EBAD_UNIT;
     while (c.at < c.end) {
-        uint64_t whole, nano;
-        if (!read_number(&c, &whole, &nano)) return PN_EBAD_UNIT;
-        bool bare = c.at == c.end && last == -1;
-        int unit = bare ? 2 : read_unit(&c, duration_units, COUNT(duration_units));
+        struct number number;
+        if (!read_number(&c, &number)) return PN_EBAD_UNIT;
+        bool is_bare = c.at == c.end && last == -1;
+        int unit = is_bare ? SECONDS : read_unit(&c, duration_units, COUNT(duration_units));
         if (unit <= last) return PN_EBAD_UNIT;
         last = unit;
-        if (!accumulate(&total, whole, nano, duration_units[unit].factor)) return PN_ETOO_LARGE;
+        accumulate(&c, &total, number, duration_units[unit].factor, PN_DURATION_MAX_NS);
     }
-    if (total > PN_DURATION_MAX_NS) return PN_ETOO_LARGE;
+    if (c.is_too_large) return PN_ETOO_LARGE;
     *ns = total;
     return 0;
 }
 
 int pn_units_seconds_to_ns(double seconds, uint64_t *ns) {
     if (!(seconds >= 0) || isinf(seconds)) return PN_EBAD_UNIT;
-    if (seconds > (double)(PN_DURATION_MAX_NS / PN_NS_PER_S)) return PN_ETOO_LARGE;
+    const uint64_t max_s = PN_DURATION_MAX_NS / PN_NS_PER_S;
+    if (seconds > (double)max_s) return PN_ETOO_LARGE;
     *ns = (uint64_t)llround(seconds * 1e9);
     return 0;
 }
 
 int pn_units_parse_size(const char *text, size_t size, uint64_t *bytes) {
-    struct cursor c = {text, text + size};
-    uint64_t whole, nano, total = 0;
-    if (!read_number(&c, &whole, &nano)) return PN_EBAD_UNIT;
+    struct cursor c = {.at = text, .end = text + size};
+    struct number number;
+    uint64_t total = 0;
+    if (!read_number(&c, &number)) return PN_EBAD_UNIT;
     int unit = (int)COUNT(size_units) - 1;
     if (c.at < c.end) unit = read_unit(&c, size_units, COUNT(size_units));
     if (unit < 0 || c.at < c.end) return PN_EBAD_UNIT;
-    if (!accumulate(&total, whole, nano, size_units[unit].factor)) return PN_ETOO_LARGE;
+    accumulate(&c, &total, number, size_units[unit].factor, PN_SIZE_MAX_BYTES);
+    if (c.is_too_large) return PN_ETOO_LARGE;
     *bytes = total;
     return 0;
 }
 
-/* Appends "N.FFFu" without trailing zeros. */
-static int format_fraction(char *out, size_t room, uint64_t value, uint64_t unit, const char *name) {
-    char number[32];
-    snprintf(number, sizeof number, "%.3f", (double)value / (double)unit);
-    size_t n = strlen(number);
-    while (n > 0 && number[n - 1] == '0') n--;
-    if (n > 0 && number[n - 1] == '.') n--;
-    return snprintf(out, room, "%.*s%s", (int)n, number, name);
+/* value / unit in thousandths, rounded; UINT64_MAX for all that is more. */
+static uint64_t thousandths(uint64_t value, uint64_t unit) {
+    unsigned __int128 result = ((unsigned __int128)value * 1000 + unit / 2) / unit;
+    return result < UINT64_MAX ? (uint64_t)result : UINT64_MAX;
+}
+
+/* "12.5ms" from 12500 thousandths; integers only, because printf's %f follows the locale. */
+static size_t put_thousandths(char *out, size_t room, uint64_t value, const char *unit) {
+    unsigned long long whole = value / 1000;
+    unsigned rest = (unsigned)(value % 1000);
+    int decimals = rest == 0 ? 0 : rest % 100 == 0 ? 1 : rest % 10 == 0 ? 2 : 3;
+    for (int i = decimals; i > 0 && i < 3; i++) rest /= 10;
+    int n = decimals == 0 ? snprintf(out, room, "%llu%s", whole, unit)
+                          : snprintf(out, room, "%llu.%0*u%s", whole, decimals, rest, unit);
+    return (size_t)n;
 }
 
 const char *pn_units_format_duration(uint64_t ns, char text[PN_UNITS_TEXT_BYTES]) {
     size_t room = PN_UNITS_TEXT_BYTES, used = 0;
     if (ns == 0) return memcpy(text, "0s", 3);
-    if (ns < PN_NS_PER_S) {
-        size_t i = ns >= PN_NS_PER_MS ? 3 : ns >= PN_NS_PER_US ? 4 : 5;
-        format_fraction(text, room, ns, duration_units[i].factor, duration_units[i].name);
+    for (size_t i = COUNT(duration_units) - 1; i > SECONDS; i--) { /* the first that does not round up */
+        uint64_t value = thousandths(ns, duration_units[i].factor);
+        if (value >= 1000000) continue;
+        put_thousandths(text, room, value, duration_units[i].name);
         return text;
     }
-    for (size_t i = 0; i < 2; i++) {
-        uint64_t n = ns / duration_units[i].factor;
-        if (n == 0) continue;
-        used += (size_t)snprintf(text + used, room - used, "%llu%s", (unsigned long long)n,
+    uint64_t ms = thousandths(ns, PN_NS_PER_S);
+    for (size_t i = 0; i < SECONDS; i++) {
+        uint64_t unit_ms = duration_units[i].factor / PN_NS_PER_MS;
+        if (ms < unit_ms) continue;
+        used += (size_t)snprintf(text + used, room - used, "%llu%s", (unsigned long long)(ms / unit_ms),
                                  duration_units[i].name);
-        ns %= duration_units[i].factor;
+        ms %= unit_ms;
     }
-    if (ns > 0 || used == 0) format_fraction(text + used, room - used, ns, PN_NS_PER_S, "s");
+    if (ms > 0) put_thousandths(text + used, room - used, ms, "s");
     return text;
 }
 
 const char *pn_units_format_size(uint64_t bytes, char text[PN_UNITS_TEXT_BYTES]) {
-    size_t i = 0;
-    while (i + 1 < COUNT(size_units) && bytes < size_units[i].factor) i++;
-    format_fraction(text, PN_UNITS_TEXT_BYTES, bytes, size_units[i].factor, size_units[i].name);
+    size_t i = COUNT(size_units) - 1;
+    while (i > 0 && thousandths(bytes, size_units[i].factor) >= 1024000) i--;
+    put_thousandths(text, PN_UNITS_TEXT_BYTES, thousandths(bytes, size_units[i].factor),
+                    size_units[i].name);
     return text;
 }

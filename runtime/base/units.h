@@ -17,23 +17,28 @@
 /* The longest duration accepted: 100 years, so that now + duration never overflows. */
 #define PN_DURATION_MAX_NS (100ULL * 365 * 24 * 3600 * PN_NS_PER_S)
 
+/* So that a size fits every signed count of bytes, and an integer of Lua. */
+#define PN_SIZE_MAX_BYTES ((uint64_t)INT64_MAX)
+
 /* duration = { number unit }, number = digits [ "." digits ], unit = h | m | s | ms | us | ns, each unit
- * at most once and from the largest to the smallest; a number alone is seconds.
- * PN_EBAD_UNIT, or PN_ETOO_LARGE. */
+ * at most once and from the largest to the smallest; a number alone is seconds. Exact to 18 decimals;
+ * what is finer than a nanosecond is cut off. PN_EBAD_UNIT, or PN_ETOO_LARGE. */
 int pn_units_parse_duration(const char *text, size_t size, uint64_t *ns);
 
 /* A number of seconds: PN_EBAD_UNIT for a negative or non-finite one, PN_ETOO_LARGE past the maximum. */
 int pn_units_seconds_to_ns(double seconds, uint64_t *ns);
 
-/* size = digits [ "." digits ] [ B | KB | MB | GB | TB ], powers of 1024; a number alone is bytes. */
+/* size = digits [ "." digits ] [ B | KB | MB | GB | TB ], powers of 1024; a number alone is bytes. What
+ * is finer than a byte is cut off. PN_EBAD_UNIT, or PN_ETOO_LARGE. */
 int pn_units_parse_size(const char *text, size_t size, uint64_t *bytes);
 
-/* The shortest text that k6 prints for a duration: "0s", "1m30s", "10m40s", "250ms", "1.5s". Returns
- * `text`, which needs PN_UNITS_TEXT_BYTES. */
+/* "0s", "250ms", "1.5s", "1m30s", "10m40s", "2h": units that are zero are left out, the last one has up
+ * to three decimals, rounded; from a second on that is milliseconds. What was written so can be parsed.
+ * Returns `text`, which needs PN_UNITS_TEXT_BYTES. */
 #define PN_UNITS_TEXT_BYTES 48
 const char *pn_units_format_duration(uint64_t ns, char text[PN_UNITS_TEXT_BYTES]);
 
-/* "1.5MB" in powers of 1024, exact when it is a whole number of a unit. */
+/* "0B", "1.5MB": powers of 1024, up to three decimals, rounded. */
 const char *pn_units_format_size(uint64_t bytes, char text[PN_UNITS_TEXT_BYTES]);
 
 #endif

@@ -20,23 +20,18 @@ void pn_ledger_init_shared(pn_ledger *ledger, const char *owner, pn_heap *heap) 
                           .limit_bytes = INT64_MAX};
 }
 
-/* One thread writes an unshared ledger, others at most read it: no locked instruction is needed. */
 static void count(pn_ledger *ledger, int64_t change, bool is_allocation) {
-    int64_t live;
-    if (ledger->pool == NULL) {
-        live = atomic_fetch_add(&ledger->live_bytes, change) + change;
-        if (is_allocation) atomic_fetch_add(&ledger->alloc_count, 1);
-    } else {
-        live = atomic_load_explicit(&ledger->live_bytes, memory_order_relaxed) + change;
-        atomic_store_explicit(&ledger->live_bytes, live, memory_order_relaxed);
-        if (is_allocation) {
-            uint64_t n = atomic_load_explicit(&ledger->alloc_count, memory_order_relaxed);
-            atomic_store_explicit(&ledger->alloc_count, n + 1, memory_order_relaxed);
-        }
+    if (ledger->pool != NULL) {
+        pn_ledger__count(ledger, pn_ledger_live(ledger) + change);
+        if (!is_allocation) return;
+        uint64_t n = atomic_load_explicit(&ledger->alloc_count, memory_order_relaxed);
+        atomic_store_explicit(&ledger->alloc_count, n + 1, memory_order_relaxed);
+        return;
     }
-    if (live > atomic_load_explicit(&ledger->peak_bytes, memory_order_relaxed)) {
-        atomic_store_explicit(&ledger->peak_bytes, live, memory_order_relaxed);
-    }
+    int64_t live = atomic_fetch_add(&ledger->live_bytes, change) + change;
+    if (is_allocation) atomic_fetch_add(&ledger->alloc_count, 1);
+    int64_t peak = atomic_load(&ledger->peak_bytes);
+    while (live > peak && !atomic_compare_exchange_weak(&ledger->peak_bytes, &peak, live)) {}
 }
 
 static void *raw_resize(pn_ledger *ledger, void *block, size_t old_size, size_t new_size) {
@@ -48,18 +43,25 @@ static void *raw_resize(pn_ledger *ledger, void *block, size_t old_size, size_t 
 }
 
 void *pn_mem_resize(pn_ledger *ledger, void *block, size_t old_size, size_t new_size) {
+    if (PN_UNLIKELY(new_size > PTRDIFF_MAX)) return NULL; /* as a change it would look like shrinking */
     int64_t change = (int64_t)new_size - (int64_t)old_size;
     if (change > 0) {
 #ifdef PN_FAULTS
         if (pn_heap__should_fail(ledger->heap)) return NULL;
 #endif
-        if (PN_UNLIKELY(change > ledger->limit_bytes - pn_ledger_live(ledger))) return NULL;
+        if (PN_UNLIKELY(pn_ledger_live(ledger) + change > ledger->limit_bytes)) return NULL;
     }
     if (block == NULL && new_size == 0) return NULL;
     void *result = raw_resize(ledger, block, old_size, new_size);
     if (result == NULL && new_size > 0) return NULL;
     count(ledger, change, block == NULL);
     return result;
+}
+
+bool pn_ledger_charge(pn_ledger *ledger, int64_t bytes) {
+    if (bytes > 0 && pn_ledger_live(ledger) + bytes > ledger->limit_bytes) return false;
+    count(ledger, bytes, false);
+    return true;
 }
 
 void *pn_mem_try_zeroed(pn_ledger *ledger, size_t size) {

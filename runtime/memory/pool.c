@@ -4,38 +4,31 @@
 
 #include "base/assert.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_PASSES_THROUGH 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_PASSES_THROUGH 1
-#endif
-#endif
-#ifndef POOL_PASSES_THROUGH
-#define POOL_PASSES_THROUGH 0
-#endif
-
-#define SMALL_CLASSES (PN_POOL_SMALL_BYTES / 16)
+#define SMALL_CLASSES (PN_POOL_SMALL_BYTES / 8)
 #define BATCH_BYTES   32768
 #define BATCH_MAX     128
 #define BATCH_MIN     4
 
-static inline bool is_large(size_t size) { return POOL_PASSES_THROUGH || size > PN_POOL_LARGE_BYTES; }
+static inline bool is_large(size_t size) { return PN_POOL_PASSES_THROUGH || size > PN_POOL_LARGE_BYTES; }
+
+#define SMALL_TOP 10 /* log2 of the largest small class */
+#define STEP_BITS 3  /* eight classes to a doubling */
 
 static inline unsigned class_of(size_t size) {
-    if (PN_LIKELY(size <= PN_POOL_SMALL_BYTES)) return (unsigned)((size - 1) >> 4);
-    unsigned top = 63u - (unsigned)__builtin_clzl(size - 1); /* 512 < size: top is 9 to 14 */
-    unsigned quarter = (unsigned)((size - 1) >> (top - 2)) & 3;
-    return SMALL_CLASSES + (top - 9) * 4 + quarter;
+    if (PN_LIKELY(size <= PN_POOL_SMALL_BYTES)) return pn_pool_small_class(size);
+    unsigned top = 63u - (unsigned)__builtin_clzl(size - 1); /* 1024 < size: 10 to 14 */
+    unsigned step = (unsigned)((size - 1) >> (top - STEP_BITS)) & ((1u << STEP_BITS) - 1);
+    return SMALL_CLASSES + ((top - SMALL_TOP) << STEP_BITS) + step;
 }
 
 static inline size_t class_bytes(unsigned c) {
-    if (PN_LIKELY(c < SMALL_CLASSES)) return ((size_t)c + 1) << 4;
-    unsigned top = (c - SMALL_CLASSES) / 4 + 9, quarter = (c - SMALL_CLASSES) % 4;
-    return ((size_t)1 << top) + ((size_t)(quarter + 1) << (top - 2));
+    if (PN_LIKELY(c < SMALL_CLASSES)) return ((size_t)c + 1) << 3;
+    unsigned large = c - SMALL_CLASSES;
+    unsigned top = (large >> STEP_BITS) + SMALL_TOP, step = large & ((1u << STEP_BITS) - 1);
+    return ((size_t)1 << top) + ((size_t)(step + 1) << (top - STEP_BITS));
 }
 
-_Static_assert(PN_POOL_CLASSES == SMALL_CLASSES + 6 * 4, "512 to 32768 is six doublings");
+_Static_assert(PN_POOL_CLASSES == SMALL_CLASSES + 5 * 8, "1024 to 32768 is five doublings");
 
 static inline void *next_of(void *block) { return *(void **)block; }
 
@@ -84,19 +77,19 @@ static __attribute__((noinline)) void spill(pn_pool *pool, unsigned c) {
     class->free_count = 0;
 }
 
-void *pn_pool_get(pn_pool *pool, size_t size) {
-    if (PN_UNLIKELY(is_large(size))) return pn_heap__large(pool->heap, NULL, 0, size);
+void *pn_pool__get(pn_pool *pool, size_t size) {
+    if (is_large(size)) return pn_heap__large(pool->heap, NULL, 0, size);
     unsigned c = class_of(size);
     pn_pool_class *class = &pool->classes[c];
     void *block = class->free;
-    if (PN_UNLIKELY(block == NULL)) return refill(pool, c);
+    if (block == NULL) return refill(pool, c);
     class->free = next_of(block);
     class->free_count--;
     return block;
 }
 
-void pn_pool_put(pn_pool *pool, void *block, size_t size) {
-    if (PN_UNLIKELY(is_large(size))) {
+void pn_pool__put(pn_pool *pool, void *block, size_t size) {
+    if (is_large(size)) {
         pn_heap__large(pool->heap, block, size, 0);
         return;
     }
@@ -104,7 +97,7 @@ void pn_pool_put(pn_pool *pool, void *block, size_t size) {
     pn_pool_class *class = &pool->classes[c];
     set_next(block, class->free);
     class->free = block;
-    if (PN_UNLIKELY(++class->free_count == class->batch)) spill(pool, c);
+    if (++class->free_count == class->batch) spill(pool, c);
 }
 
 void *pn_pool_resize(pn_pool *pool, void *block, size_t old_size, size_t new_size) {

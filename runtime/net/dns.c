@@ -36,6 +36,7 @@ typedef struct override {
 
 struct pn_dns {
     pn_io *io;
+    uint32_t references;
     pn_dns_options options;
     pn_smap overrides; /* "host", "host:port", "*.domain" -> override */
     pn_smap names;     /* -> entry */
@@ -374,6 +375,7 @@ pn_dns *pn_dns_create(pn_io *io, const pn_dns_options *options) {
     pn_dns *dns = pn_mem_try_zeroed(io->ledger, sizeof *dns);
     if (dns == NULL) return NULL;
     dns->io = io;
+    dns->references = 1;
     if (options != NULL) dns->options = *options;
     if (!dns->options.has_ttl) dns->options.ttl_ns = PN_DNS_TTL_NS;
     dns->chance.key = pn_rand_key(dns->options.seed, "dns", 0);
@@ -382,8 +384,20 @@ pn_dns *pn_dns_create(pn_io *io, const pn_dns_options *options) {
     return dns;
 }
 
+void pn_dns_grab(pn_dns *dns) { dns->references++; }
+
+void pn_dns_release(pn_dns *dns) {
+    if (dns == NULL) return;
+    if (dns->references == 1) {
+        pn_dns_destroy(dns);
+    } else {
+        dns->references--;
+    }
+}
+
 void pn_dns_destroy(pn_dns *dns) {
     if (dns == NULL) return;
+    pn_assert(dns->references == 1);
     uint32_t cursor = 0;
     pn_smap_entry *at;
     while ((at = pn_smap_next(&dns->names, &cursor)) != NULL) free_entry(dns, at->value);

@@ -60,9 +60,11 @@ struct pn_dns_query {
     uint16_t port;
 };
 
-/* NULL without memory; options NULL: the defaults. */
+/* NULL without memory; options NULL: the defaults. The caller has the first reference. */
 pn_dns *pn_dns_create(pn_io *io, const pn_dns_options *options);
-void pn_dns_destroy(pn_dns *dns); /* no query may be waiting */
+void pn_dns_grab(pn_dns *dns);
+void pn_dns_release(pn_dns *dns); /* NULL is fine; the last one destroys it */
+void pn_dns_destroy(pn_dns *dns); /* nobody else has a reference, no query may be waiting */
 
 /* `from`: "host", "host:port", "*.domain" or "*.domain:port"; `to`: an address with or without port. The
  * later one of two equal ones wins. PN_EBAD_CONFIG, PN_ENOMEM. */

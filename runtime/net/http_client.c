@@ -318,6 +318,7 @@ void pn__call_judge(pn_http_call *call) {
     }
     bool is_taken = call->discard_body || call->events->on_body != NULL || call->follows;
     call->response.body_kept = !is_taken;
+    if (call->events->on_head != NULL && !call->follows) call->events->on_head(call);
 }
 
 static void follow(pn_http_call *call) {

@@ -81,6 +81,7 @@ typedef struct pn_http_request_options {
     pn_text socket_path;    /* a unix socket to connect to, whatever the host; at NULL: none */
     pn_text proxy;          /* at NULL: the client's; empty: none */
     pn_tls *tls;            /* for https; NULL: the client's */
+    pn_dns *dns;            /* with overrides of its own; NULL: the client's */
     bool expect_continue;   /* with a body: ask before sending it */
 } pn_http_request_options;
 
@@ -122,6 +123,8 @@ typedef enum pn_http_upload {
 typedef struct pn_http_call_events {
     /* The call is over: call->err, call->response. It may be started again, or anything else. */
     void (*on_done)(pn_http_call *call);
+    /* May be NULL: the head of the answer (not of a hop) is in call->response. An event may cancel. */
+    void (*on_head)(pn_http_call *call);
     /* Not NULL: the body is given piece by piece as it comes, and not kept. An event may pause. */
     void (*on_body)(pn_http_call *call, const char *data, size_t size);
     /* May be NULL: an answer is followed elsewhere; timings and response are this hop's. */

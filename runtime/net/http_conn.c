@@ -598,7 +598,8 @@ static int resolve(pn__conn *conn) {
     bool by_proxy = origin->proxy_host != NULL;
     const char *host = by_proxy ? origin->proxy_host : origin->host;
     conn->dial->query.on_answer = on_answer;
-    int state = pn_dns_resolve(origin->client->dns, &conn->dial->query, pn_text_of(host),
+    pn_dns *dns = origin->dns != NULL ? origin->dns : origin->client->dns;
+    int state = pn_dns_resolve(dns, &conn->dial->query, pn_text_of(host),
                                by_proxy ? origin->proxy_port : origin->port);
     if (state != 0) return state < 0 ? state : 0;
     note_connecting(conn);

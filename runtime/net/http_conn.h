@@ -18,6 +18,7 @@ typedef struct pn__origin {
     pn_list idle;              /* connections, the last used first */
     pn_list waiting;           /* calls */
     pn_tls *tls;               /* NULL: plain */
+    pn_dns *dns;               /* NULL: the client's */
     const char *host;          /* without brackets */
     const char *socket_path;   /* NULL: tcp */
     const char *proxy_host;    /* NULL: none */
@@ -31,6 +32,7 @@ typedef struct pn__origin {
 /* What tells origins apart. Texts need not end. */
 typedef struct pn__origin_spec {
     pn_tls *tls;
+    pn_dns *dns;
     pn_text host;
     uint16_t port;
     pn_text socket_path; /* at NULL: none */
@@ -54,6 +56,7 @@ struct pn_http_request {
     pn_text socket_path;
     pn_text proxy; /* as in the options */
     pn_tls *tls;
+    pn_dns *dns;
 };
 
 /* The request that a redirect to `location` means. The body goes with it only when `keeps_body`. */
@@ -150,7 +153,8 @@ void pn__call_fail(pn_http_call *call, int err, pn_http_phase phase, const char 
 /* Sends the call again on a fresh connection if that is allowed. */
 bool pn__call_retry(pn_http_call *call, bool nothing_sent);
 
-/* The head of the answer is in call->response: is it followed, is its body kept? */
+/* The head of the answer is in call->response: is it followed, is its body kept? Tells on_head, which may
+ * cancel the call. */
 void pn__call_judge(pn_http_call *call);
 
 /* Gives waiting calls what connections there are or may be made. */

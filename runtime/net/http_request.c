@@ -11,7 +11,7 @@
 /* ---- origins ---- */
 
 static bool write_key(pn_buf *out, const pn__origin_spec *spec) {
-    pn_buf_printf(out, "%p %u %u ", (void *)spec->tls, (unsigned)spec->port,
+    pn_buf_printf(out, "%p %p %u %u ", (void *)spec->tls, (void *)spec->dns, (unsigned)spec->port,
                   (unsigned)spec->proxy_port);
     for (size_t i = 0; i < spec->host.size; i++) {
         pn_buf_add_byte(out, pn_text_lower(spec->host.at[i]));
@@ -52,7 +52,9 @@ static pn__origin *create_origin(pn_http_client *client, const pn__origin_spec *
     origin->port = spec->port;
     origin->proxy_port = spec->proxy_port;
     origin->tls = spec->tls;
+    origin->dns = spec->dns;
     if (origin->tls != NULL) pn_tls_grab(origin->tls);
+    if (origin->dns != NULL) pn_dns_grab(origin->dns);
     pn_list_init(&origin->idle);
     pn_list_init(&origin->waiting);
     return origin;
@@ -60,6 +62,7 @@ static pn__origin *create_origin(pn_http_client *client, const pn__origin_spec *
 
 static void free_origin(pn__origin *origin) {
     pn_tls_release(origin->tls);
+    pn_dns_release(origin->dns);
     pn_mem_free(origin->client->io->ledger, origin, origin->block_size);
 }
 
@@ -299,7 +302,8 @@ static bool is_method(const draft *d, const char *name) {
 static pn_text text_of(const pn_buf *buf) { return pn_text_make(buf->data, buf->size); }
 
 static int spec_origin(draft *d, pn__origin **origin) {
-    pn__origin_spec spec = {.tls = d->tls, .host = d->url.host, .port = d->url.port};
+    pn__origin_spec spec = {
+        .tls = d->tls, .dns = d->options->dns, .host = d->url.host, .port = d->url.port};
     if (d->socket_path.size > 0) {
         spec.socket_path = text_of(&d->socket_path);
         if (d->url.scheme == PN_URL_UNIX) spec.host = PN_TEXT("localhost");
@@ -347,7 +351,9 @@ static int make(draft *d, pn_http_request **result) {
     request->socket_path = store(&at, o->socket_path);
     request->proxy = store(&at, o->proxy);
     request->tls = o->tls;
+    request->dns = o->dns;
     if (request->tls != NULL) pn_tls_grab(request->tls);
+    if (request->dns != NULL) pn_dns_grab(request->dns);
     *result = request;
     return 0;
 }
@@ -381,6 +387,7 @@ void pn_http_request_release(pn_http_request *request) {
     pn_ledger *ledger = request->origin->client->io->ledger;
     pn__origin_release(request->origin);
     pn_tls_release(request->tls);
+    pn_dns_release(request->dns);
     pn_mem_free(ledger, request, request->block_size);
 }
 
@@ -450,6 +457,7 @@ static int follow_to(pn_http_request *from, pn_text url, bool keeps_body, pn_htt
         .socket_path = same_place ? from->socket_path : PN_TEXT_NONE,
         .proxy = from->proxy,
         .tls = from->tls,
+        .dns = from->dns,
         .expect_continue = keeps_body && from->expects_continue,
     };
     err = pn_http_request_create(client, &options, next, why);

@@ -1,4 +1,5 @@
-/* The wheel against a naive model: the order of firing, the next tick, stops and starts in callbacks. */
+/* The wheel against a naive model: the order of firing, the next tick, stops and starts in
+ * callbacks. */
 #include "core/wheel.h"
 
 #include <stdlib.h>
@@ -132,13 +133,14 @@ TEST(wheel_never_goes_backwards) {
     close_all(&f);
 }
 
-/* One tick, started from ever nearer: each start puts its timer at another level or brings others down. */
+/* One tick, started from ever nearer: each start puts its timer at another level or brings others
+ * down. */
 TEST(wheel_equal_ticks_fire_in_start_order_across_levels) {
     struct fixture f;
     struct logged t[64];
     struct log log;
-    static const uint64_t left[] = {HUNDRED_YEARS_MS, 1ULL << 33, 1ULL << 25, 1ULL << 24, 1ULL << 13,
-                                    5000, 4096, 4095, 100, 2, 1};
+    static const uint64_t left[] = {
+        HUNDRED_YEARS_MS, 1ULL << 33, 1ULL << 25, 1ULL << 24, 1ULL << 13, 5000, 4096, 4095, 100, 2, 1};
     enum { N = sizeof left / sizeof *left };
     int ids[N];
     for (uint64_t odd = 0; odd < 5000; odd += 617) {
@@ -285,7 +287,8 @@ TEST(wheel_callback_may_free_its_timer) {
     close_all(&f);
 }
 
-/* Time-outs all of one length, the oldest stopped first, as a client's are: the next tick follows. */
+/* Time-outs all of one length, the oldest stopped first, as a client's are: the next tick follows.
+ * */
 TEST(wheel_next_follows_a_flow_of_timeouts) {
     enum { N = 5000 };
     struct fixture f;
@@ -303,8 +306,31 @@ TEST(wheel_next_follows_a_flow_of_timeouts) {
     close_all(&f);
 }
 
-/* A thousand jumps of a year with a timer at the end of each take no time worth measuring; were ticks
- * walked one by one, the 3e13 of them would never end. */
+/* Time-outs of many lengths, the earliest stopped first: the next tick follows all the same. */
+TEST(wheel_next_follows_mixed_timeouts) {
+    enum { N = 2000 };
+    struct fixture f;
+    open_at(&f, 1);
+    struct logged *t = calloc(N, sizeof *t);
+    struct log log;
+    init_logged(t, N, &log, note);
+    for (unsigned i = 0; i < N; i++) { /* 401 is prime to N */
+        pn_timer_start(f.wheel, &t[i].timer, 30000 + i * 401 % N / 2);
+    }
+    for (unsigned tick = 0; tick < N / 2; tick++) {
+        for (unsigned i = 0; i < N; i++) {
+            if (i * 401 % N / 2 != tick) continue;
+            CHECK_EQ(next_of(f.wheel), 30000 + tick);
+            CHECK(pn_timer_stop(f.wheel, &t[i].timer));
+        }
+    }
+    CHECK_EQ(log.count, 0);
+    free(t);
+    close_all(&f);
+}
+
+/* A thousand jumps of a year with a timer at the end of each take no time worth measuring; were
+ * ticks walked one by one, the 3e13 of them would never end. */
 TEST(wheel_long_gaps_are_skipped) {
     struct fixture f;
     struct logged t;
@@ -362,7 +388,7 @@ static uint64_t draw_distance(struct model *m) {
 static void model_start(struct model *m, int i) {
     uint64_t at_ms = m->now_ms + draw_distance(m);
     if (draw(m, 10) == 0) at_ms = m->now_ms - draw(m, m->now_ms < 20 ? m->now_ms + 1 : 20);
-    int like = (int)draw(m, MODEL_TIMERS); /* often a tick that another one has: order matters there */
+    int like = (int)draw(m, MODEL_TIMERS); /* often another's tick: order matters there */
     if (m->active[like] && draw(m, 2) == 0) at_ms = m->at_ms[like];
     if (m->timers[i] == NULL) {
         m->timers[i] = calloc(1, sizeof *m->timers[i]);
