@@ -448,7 +448,7 @@ static int on_head(pn__conn *conn, char *data, bool in_slab) {
                                         in_slab);
     if (err != 0) return err;
     pn__call_judge(call);
-    return begin_decoding(call);
+    return conn->call == call ? begin_decoding(call) : 0; /* on_head may have cancelled */
 }
 
 static bool is_information(const pn__conn *conn) { return conn->in.parser.head.status < 200; }
