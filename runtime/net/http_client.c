@@ -44,6 +44,7 @@ static void free_client(pn_http_client *client) {
     pn_assert(client->origins.count == 0); /* every request is released */
     pn_smap_close(&client->origins);
     pn_slabs_close(&client->slabs);
+    pn_buf_close(&client->decoded);
     pn_tls_release(client->tls);
     if (client->owns_dns) pn_dns_destroy(client->dns);
     pn_mem_free(ledger, client->proxy, client->proxy_size);
@@ -59,6 +60,8 @@ int pn_http_client_create(pn_io *io, const pn_http_client_options *options, pn_h
     if (options != NULL) client->options = *options;
     pn_slabs_init(&client->slabs, io->ledger);
     pn_smap_init(&client->origins, &io->ledger->door);
+    pn_buf_init(&client->decoded, &io->ledger->door);
+    client->decoded.limit_bytes = PN_HTTP_DECODED_PIECE_BYTES_MAX;
     pn_list_init(&client->connections);
     pn_list_init(&client->calls);
     int err = open_parts(client);
@@ -236,6 +239,8 @@ static void begin(pn_http_call *call, pn_http_request *request) {
 
 static void end(pn_http_call *call) {
     pn_http_client *client = client_of(call);
+    pn_inflate_destroy(call->decoder);
+    call->decoder = NULL;
     stop_waiting(call);
     call->state = CALL_OVER;
     pn_list_remove(&call->running);

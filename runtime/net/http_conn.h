@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "net/http_client.h"
+#include "net/inflate.h"
 #include "net/settle.h"
 #include "net/stream.h"
 
@@ -117,6 +118,7 @@ struct pn_http_client {
     pn_dns *dns;
     pn_tls *tls;
     pn_settle settle;
+    pn_buf decoded; /* a piece on its way to on_body */
     pn_list connections;
     pn_list calls; /* running */
     uint32_t connection_count, idle_count, waiting_count, call_count;

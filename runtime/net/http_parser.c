@@ -14,6 +14,18 @@ typedef enum parser_state {
     STATE_FAILED,
 } parser_state;
 
+/* Within a chunked body. */
+typedef enum chunk_state {
+    CHUNK_SIZE,
+    CHUNK_EXTENSION,
+    CHUNK_SIZE_LF,
+    CHUNK_DATA,
+    CHUNK_DATA_CR,
+    CHUNK_DATA_LF,
+} chunk_state;
+
+#define CHUNK_DIGITS_MAX 16 /* hexadecimal: 64 bits */
+
 #define STATUS_BAD_REQUEST     400
 #define STATUS_TOO_LARGE       413
 #define STATUS_HEAD_TOO_LARGE  431
@@ -33,7 +45,7 @@ static int bad(pn_http_parser *parser, const char *why) {
     return fail(parser, PN_EBAD_HTTP, STATUS_BAD_REQUEST, why);
 }
 
-/* ---- llhttp's side: the head's facts, chunks ---- */
+/* ---- llhttp's side: the head's facts ---- */
 
 /* The flags are gone once the message is over, so they are read here. */
 static int on_headers_complete(llhttp_t *machine) {
@@ -55,25 +67,8 @@ static int on_headers_complete(llhttp_t *machine) {
     return 0;
 }
 
-/* Several chunks in one read become one piece: what is behind is moved over the framing. */
-static int on_body(llhttp_t *machine, const char *at, size_t size) {
-    pn_http_parser *parser = parser_of(machine);
-    if (parser->body_at == NULL) parser->body_at = (char *)(uintptr_t)at; /* it is our caller's data */
-    char *end = parser->body_at + parser->body_size;
-    if (end != at) memmove(end, at, size);
-    parser->body_size += size;
-    return 0;
-}
-
-/* After the last chunk come the trailers, which are ours. */
-static int on_chunk_header(llhttp_t *machine) {
-    return machine->content_length == 0 ? HPE_PAUSED : 0;
-}
-
 static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
-    .on_chunk_header = on_chunk_header,
 };
 
 void pn_http_parser_init(pn_http_parser *parser, bool is_request, const pn_http_limits *limits) {
@@ -86,7 +81,7 @@ void pn_http_parser_start(pn_http_parser *parser, bool no_body) {
     parser->no_body = no_body;
     parser->body_left = parser->body_bytes = parser->framing_bytes = 0;
     parser->scanned = parser->searched = parser->line_count = 0;
-    parser->has_host = parser->has_coding = parser->skipped_line = false;
+    parser->has_host = parser->has_coding = parser->has_length = parser->skipped_line = false;
     parser->head = (pn_http_head){0};
 }
 
@@ -176,6 +171,13 @@ static int note_host(pn_http_parser *parser) {
     return 0;
 }
 
+static int note_length(pn_http_parser *parser, pn_text value) {
+    if (parser->has_length) return bad(parser, "there are two Content-Length headers");
+    parser->has_length = true;
+    if (pn_text_to_u64(pn_text_trim(value), &parser->body_left)) return 0;
+    return bad(parser, "the Content-Length is not a number");
+}
+
 /* The headers that framing and a server need from every head. What else a line says is llhttp's. */
 static int note_header(pn_http_parser *parser, pn_text name, pn_text value) {
     switch (name.at[0] | 0x20) {
@@ -184,6 +186,9 @@ static int note_header(pn_http_parser *parser, pn_text name, pn_text value) {
         break;
     case 't':
         if (pn_text_equal_nocase(name, PN_TEXT("transfer-encoding"))) parser->has_coding = true;
+        break;
+    case 'c':
+        if (pn_text_equal_nocase(name, PN_TEXT("content-length"))) return note_length(parser, value);
         break;
     case 'e':
         if (parser->is_request && pn_text_equal_nocase(name, PN_TEXT("expect"))) {
@@ -231,6 +236,7 @@ static int scan_lines(pn_http_parser *parser, const char *data, size_t size) {
         const char *line = data + parser->scanned;
         if (lf == line || lf[-1] != '\r') return bad(parser, "a line ends without CR");
         size_t line_size = (size_t)(lf - line) - 1;
+        if (memchr(line, '\r', line_size) != NULL) return bad(parser, "a line has a CR within");
         bool is_start = parser->scanned == 0 && parser->state == STATE_HEAD;
         parser->scanned = parser->searched = (uint32_t)(lf + 1 - data);
         int err = 0;
@@ -257,21 +263,17 @@ static int scan(pn_http_parser *parser, const char *data, size_t size) {
 
 /* ---- heads ---- */
 
-static const char *machine_says(const pn_http_parser *parser) {
-    const char *reason = parser->machine.reason;
-    return reason != NULL && reason[0] != '\0' ? reason : "the head is not valid";
-}
-
-static int run_machine_on_head(pn_http_parser *parser, const char *data, size_t size) {
-    llhttp_t *machine = &parser->machine;
-    llhttp_init(machine, parser->is_request ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
-    machine->data = parser;
-    llhttp_errno_t err = llhttp_execute(machine, data, size);
+static int run_machine(pn_http_parser *parser, const char *data, size_t size) {
+    llhttp_t machine;
+    llhttp_init(&machine, parser->is_request ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
+    machine.data = parser;
+    llhttp_errno_t err = llhttp_execute(&machine, data, size);
     if (err == HPE_OK || err == HPE_PAUSED_UPGRADE) return 0;
     if (err == HPE_INVALID_METHOD) {
         return fail(parser, PN_EBAD_HTTP, STATUS_NOT_IMPLEMENTED, "the method is not known");
     }
-    return bad(parser, machine_says(parser));
+    bool has_reason = machine.reason != NULL && machine.reason[0] != '\0';
+    return bad(parser, has_reason ? machine.reason : "the head is not valid");
 }
 
 /* A transfer coding that is there must be "chunked", once, alone and in HTTP/1.1. */
@@ -284,7 +286,20 @@ static int check_coding(pn_http_parser *parser, pn_text headers) {
     if (!pn_text_equal_nocase(value, PN_TEXT("chunked"))) {
         return fail(parser, PN_EBAD_HTTP, STATUS_NOT_IMPLEMENTED, "the transfer coding is not chunked");
     }
+    parser->head.body_kind = PN_HTTP_BODY_CHUNKED; /* llhttp misses it with a tab behind */
     return 0;
+}
+
+/* Two readers of one length must read the same. */
+static int check_length(pn_http_parser *parser) {
+    const pn_http_head *head = &parser->head;
+    bool has_length = head->body_kind == PN_HTTP_BODY_LENGTH;
+    if (parser->has_length && parser->has_coding) return bad(parser, "there are two lengths");
+    if (parser->has_length == has_length &&
+        (!has_length || head->content_length == parser->body_left)) {
+        return 0;
+    }
+    return bad(parser, "the Content-Length can be read in two ways");
 }
 
 static bool has_no_body(const pn_http_parser *parser) {
@@ -312,7 +327,11 @@ static int choose_body(pn_http_parser *parser) {
         parser->body_left = head->content_length;
         parser->state = parser->body_left == 0 ? STATE_DONE : STATE_BODY_LENGTH;
         break;
-    case PN_HTTP_BODY_CHUNKED: parser->state = STATE_BODY_CHUNKED; break;
+    case PN_HTTP_BODY_CHUNKED:
+        parser->state = STATE_BODY_CHUNKED;
+        parser->chunk_state = CHUNK_SIZE;
+        parser->chunk_digits = 0;
+        break;
     case PN_HTTP_BODY_UNTIL_EOF: parser->state = STATE_BODY_UNTIL_EOF; break;
     }
     return 0;
@@ -321,10 +340,9 @@ static int choose_body(pn_http_parser *parser) {
 static int check_head(pn_http_parser *parser, const char *data) {
     pn_http_head *head = &parser->head;
     pn_text headers = pn_text_make(data + head->headers_at, head->headers_size);
-    if (parser->has_coding) {
-        int err = check_coding(parser, headers);
-        if (err != 0) return err;
-    }
+    int err = check_length(parser);
+    if (err == 0 && parser->has_coding) err = check_coding(parser, headers);
+    if (err != 0) return err;
     if (parser->is_request && head->minor == 1 && !parser->has_host) {
         return bad(parser, "there is no Host header");
     }
@@ -360,7 +378,7 @@ static int next_head(pn_http_parser *parser, char *data, size_t size, pn_http_pi
     head->size = parser->scanned;
     head->header_count = (uint16_t)parser->line_count;
     head->headers_size = parser->scanned - 2 - head->headers_at;
-    int err = run_machine_on_head(parser, data, head->size);
+    int err = run_machine(parser, data, head->size);
     if (err == 0) err = check_head(parser, data);
     if (err != 0) return err;
     parser->scanned = parser->searched = 0;
@@ -391,32 +409,75 @@ static int next_of_length(pn_http_parser *parser, char *data, size_t size, pn_ht
     return give(parser, data, size, piece);
 }
 
-static int count_framing(pn_http_parser *parser, size_t size) {
-    parser->framing_bytes += size;
-    uint64_t body = parser->body_bytes + parser->body_size;
-    if (parser->framing_bytes / 16 > body + PN_HTTP_FRAMING_FREE_BYTES / 16) {
+static int count_framing(pn_http_parser *parser, size_t framing, size_t body) {
+    parser->framing_bytes += framing;
+    uint64_t bytes = parser->body_bytes + body;
+    if (parser->framing_bytes / 16 > bytes + PN_HTTP_FRAMING_FREE_BYTES / 16) {
         return bad(parser, "the chunk framing is out of proportion");
     }
     return 0;
 }
 
-static int next_of_chunks(pn_http_parser *parser, char *data, size_t size, pn_http_piece *piece) {
-    if (size == 0) return PN_HTTP_MORE;
-    llhttp_t *machine = &parser->machine;
-    parser->body_at = NULL;
-    parser->body_size = 0;
-    llhttp_errno_t err = llhttp_execute(machine, data, size);
-    piece->used = size;
-    if (err == HPE_PAUSED) {
-        piece->used = (size_t)(llhttp_get_error_pos(machine) - data);
-        parser->state = STATE_TRAILERS;
-        parser->line_count = 0;
-    } else if (err != HPE_OK) {
-        return bad(parser, machine_says(parser));
+static bool takes_digit(pn_http_parser *parser, char c) {
+    int digit = pn_text_hex(c);
+    if (digit < 0 || parser->chunk_digits == CHUNK_DIGITS_MAX) return false;
+    parser->chunk_digits++;
+    parser->body_left = parser->body_left << 4 | (uint64_t)digit;
+    return true;
+}
+
+/* One byte that is not data. False: it may not stand there. */
+static bool take_framing(pn_http_parser *parser, char c) {
+    switch ((chunk_state)parser->chunk_state) {
+    case CHUNK_SIZE:
+        if (takes_digit(parser, c)) return true;
+        parser->chunk_state = c == '\r' ? CHUNK_SIZE_LF : CHUNK_EXTENSION;
+        return parser->chunk_digits > 0 && (c == '\r' || c == ';');
+    case CHUNK_EXTENSION:
+        if (c == '\r') parser->chunk_state = CHUNK_SIZE_LF;
+        return c == '\r' || c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f);
+    case CHUNK_SIZE_LF:
+        parser->chunk_state = CHUNK_DATA;
+        if (parser->body_left == 0) {
+            parser->state = STATE_TRAILERS;
+            parser->line_count = 0;
+        }
+        return c == '\n';
+    case CHUNK_DATA_CR: parser->chunk_state = CHUNK_DATA_LF; return c == '\r';
+    case CHUNK_DATA_LF:
+        parser->chunk_state = CHUNK_SIZE;
+        parser->chunk_digits = 0;
+        return c == '\n';
+    case CHUNK_DATA: break;
     }
-    int refused = count_framing(parser, piece->used - parser->body_size);
+    pn_unreachable();
+}
+
+/* Takes what is there of a chunk's data; what comes behind another chunk is moved over the framing. */
+static size_t take_data(pn_http_parser *parser, char *data, size_t size, pn_http_piece *piece) {
+    if (size > parser->body_left) size = (size_t)parser->body_left;
+    if (piece->body == NULL) piece->body = data;
+    char *end = piece->body + piece->body_size;
+    if (end != data) memmove(end, data, size);
+    piece->body_size += size;
+    parser->body_left -= size;
+    if (parser->body_left == 0) parser->chunk_state = CHUNK_DATA_CR;
+    return size;
+}
+
+static int next_of_chunks(pn_http_parser *parser, char *data, size_t size, pn_http_piece *piece) {
+    size_t at = 0;
+    while (at < size && parser->state == STATE_BODY_CHUNKED) {
+        if (parser->chunk_state == CHUNK_DATA) {
+            at += take_data(parser, data + at, size - at, piece);
+        } else if (!take_framing(parser, data[at++])) {
+            return bad(parser, "the chunk framing is not valid");
+        }
+    }
+    piece->used = at;
+    int refused = count_framing(parser, at - piece->body_size, piece->body_size);
     if (refused != 0) return refused;
-    if (parser->body_size > 0) return give(parser, parser->body_at, parser->body_size, piece);
+    if (piece->body_size > 0) return give(parser, piece->body, piece->body_size, piece);
     return parser->state == STATE_TRAILERS ? PN_HTTP_BODY : PN_HTTP_MORE;
 }
 

@@ -2,12 +2,14 @@
  * http_parser.h - HTTP/1.x messages out of bytes, both directions: llhttp with a strict front end.
  *
  * Design. A head is looked at line by line as it arrives, each byte once, and handed to llhttp when it is
- * complete and contiguous; chunk framing is llhttp's too, bodies of a known length and trailers are ours.
- * llhttp lets some forms pass that RFC 9112 forbids and that smuggling is made of; the front end refuses
- * them: folded lines, a bare LF that ends the head, empty names, both lengths, any transfer coding but a
- * single "chunked", a coding in HTTP/1.0, versions other than 1.0 and 1.1, request lines with more than
- * one space or with bytes that are not visible ASCII, no Host or two, chunk framing out of proportion.
- * When in doubt a message is refused, not repaired.
+ * complete and contiguous. llhttp lets some forms pass that RFC 9112 forbids and that smuggling is made of;
+ * the front end refuses them: folded lines, a bare CR or LF, names that are no tokens, both lengths, any
+ * transfer coding but a single "chunked", a coding in HTTP/1.0, versions other than 1.0 and 1.1, request
+ * lines with more than one space or with bytes that are not visible ASCII, no Host or two. What decides
+ * where a message ends is read twice, by llhttp and here; two readings are a refusal.
+ * Bodies, chunk framing and trailers are ours: behind a chunk extension llhttp 8.1 takes any byte for the
+ * LF (found by fuzzing). Framing out of proportion to what it frames is refused too. When in doubt a
+ * message is refused, not repaired.
  *
  * The parser pulls: pn_http_parser_next says what the bytes begin with. It owns no memory, keeps no
  * pointer between calls, and reads no clock. Heads and trailers must come contiguous, so bytes that were
@@ -68,11 +70,10 @@ typedef struct pn_http_piece {
 } pn_http_piece;
 
 typedef struct pn_http_parser {
-    llhttp_t machine;
     const pn_http_limits *limits;
     pn_http_head head;
     const char *why; /* after an error: what was wrong; static */
-    uint64_t body_left;
+    uint64_t body_left; /* of the body, or of the chunk; while the head is scanned its Content-Length */
     uint64_t body_bytes;    /* of the body so far */
     uint64_t framing_bytes; /* chunk sizes, extensions and line ends so far */
     uint32_t scanned;       /* bytes of an incomplete head that were looked at: whole lines */
@@ -80,11 +81,10 @@ typedef struct pn_http_parser {
     uint32_t line_count;    /* header lines of the head, or of the trailers */
     uint16_t refuse_status; /* after an error: what a server should answer */
     uint8_t state;
+    uint8_t chunk_state, chunk_digits;
     bool is_request;
     bool no_body;  /* the answer to HEAD, or a 2xx to CONNECT */
-    bool has_host, has_coding, skipped_line; /* of the head that is being read */
-    char *body_at; /* while llhttp runs: where the pieces of chunks are put together */
-    size_t body_size;
+    bool has_host, has_length, has_coding, skipped_line; /* of the head that is being read */
 } pn_http_parser;
 
 /* `limits` must outlive the parser. */

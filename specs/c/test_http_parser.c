@@ -262,6 +262,8 @@ TEST(parser_refuses_lines) {
     REFUSED("POST / HTTP/1.1\r\n X: b\r\nHost: a\r\n\r\n", 400);
     REFUSED(P "X: a\nY: b\r\n\r\n", 400);
     REFUSED(P "X: a\rY: b\r\n\r\n", 400);
+    REFUSED(P "X: \rY: b\r\n\r\n", 400); /* llhttp 8.1 lets it pass: CVE-2023-30589 */
+    REFUSED(P "X:\r\rY: b\r\n\r\n", 400);
     REFUSED(P "X: a\r\n\n", 400);
     REFUSED(P "X: a\r\r\n\r\n", 400);
     REFUSED(P "X: a\0b\r\n\r\n", 400);
@@ -318,6 +320,8 @@ TEST(parser_refuses_chunk_forms) {
     REFUSED(C ";a=b\r\n\r\n", 400);
     REFUSED(C "3;\nabc\r\n0\r\n\r\n", 400);
     REFUSED(C "3;a\rX\nabc\r\n0\r\n\r\n", 400);
+    REFUSED(C "3;a=b\rXabc\r\n0\r\n\r\n", 400); /* llhttp 8.1 takes any byte for the LF */
+    REFUSED(C "00000000000000003\r\nabc\r\n0\r\n\r\n", 400); /* 17 digits */
     REFUSED(C "3;a\0b\r\nabc\r\n0\r\n\r\n", 400);
     REFUSED(C "ffffffffffffffff1\r\nabc\r\n0\r\n\r\n", 400);
     REFUSED(C "10000000000000003\r\nabc\r\n0\r\n\r\n", 400);
@@ -446,6 +450,16 @@ TEST(parser_trailer_limits) {
     CHECK_EQ(first_error(&l, true, text, sizeof text - 1, &status), PN_HTTP_END);
     char more[] = C "0\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n";
     CHECK_EQ(first_error(&l, true, more, sizeof more - 1, &status), PN_ELIMIT);
+}
+
+/* Blanks around a value are no part of it, tabs included, wherever llhttp stands. */
+TEST(parser_blanks_around_lengths) {
+    result r = RESPONSE("HTTP/1.1 200 OK\r\nTransfer-Encoding: \tchunked\t \r\n\r\n1\r\na\r\n0\r\n\r\n");
+    CHECK_EQ(r.err, 0);
+    CHECK_BODY(r, "a");
+    r = RESPONSE("HTTP/1.1 200 OK\r\nContent-Length: \t 1  \r\n\r\nab");
+    CHECK_EQ(r.err, 0);
+    CHECK_BODY(r, "a");
 }
 
 TEST(parser_pipelined_messages) {
