@@ -33,6 +33,7 @@ static void *align(void *block, size_t alignment) {
 }
 
 static void run_advance(pn_worker *worker, void *context);
+static void run_event(pn_worker *worker, void *context);
 
 static bool open_workers(pn_load *load) {
     load->workers_block = pn_mem_try_zeroed(load->ledger, workers_bytes(load));
@@ -60,8 +61,8 @@ pn_load *pn_load_create(pn_runtime *runtime, const pn_load_request *request) {
     pn_problems_init(&load->problems, ledger);
     pn_buf_init(&load->data, &ledger->door);
     pn_buf_init(&load->script, &ledger->door);
+    load->event_job = (pn_job){.run = run_event, .context = load};
     atomic_store(&load->verdict, -1);
-    atomic_store(&load->hook_deadline_ns, UINT64_MAX);
     pn_assert(pthread_mutex_init(&load->lock, NULL) == 0);
     load->thresholds = pn_thresholds_create(runtime->metrics, ledger);
     load->view = pn_metrics_view_create(runtime->metrics, ledger);
@@ -249,14 +250,23 @@ int pn_load_prepare(pn_load *load, const pn_vu_host *host) {
 
 /* ---- events ---- */
 
-static void tell(pn_load *load) {
-    if (load->on_event != NULL) load->on_event(load->event_context);
+static void run_event(pn_worker *worker, void *context) {
+    pn_load *load = context;
+    (void)worker;
+    atomic_store(&load->is_event_posted, false);
+    load->has_event = true;
+    if (load->on_event != NULL) load->on_event(load);
+}
+
+void pn_load_tell(pn_load *load) {
+    if (atomic_exchange(&load->is_event_posted, true)) return;
+    pn_worker_post(&load->runtime->workers[0], &load->event_job);
 }
 
 uint64_t pn_load_next_vu_id(pn_load *load) { return atomic_fetch_add(&load->vu_id, 1) + 1; }
 
 void pn_load_prepared(pn_load *load) {
-    if (atomic_fetch_sub(&load->preparing, 1) == 1) tell(load);
+    if (atomic_fetch_sub(&load->preparing, 1) == 1) pn_load_tell(load);
 }
 
 bool pn_load_decide(pn_load *load, pn_verdict_code code, const char *why) {
@@ -273,12 +283,11 @@ bool pn_load_decide(pn_load *load, pn_verdict_code code, const char *why) {
 void pn_load_stop(pn_load *load) {
     uint64_t now_ns = pn_load_now_ns(load);
     atomic_store(&load->is_stopped, true);
-    atomic_store(&load->hook_deadline_ns, now_ns);
     for (uint32_t i = 0; load->is_prepared && i < load->scenario_count; i++) {
         pn_scenario_run_stop(&load->runs[i], now_ns, true);
     }
     for (unsigned w = 0; w < load->runtime->worker_count; w++) pn_load_nudge(&load->workers[w]);
-    tell(load);
+    pn_load_tell(load);
 }
 
 /* ---- on the workers ---- */
@@ -408,7 +417,7 @@ void pn_load_part_done(pn_load *load, pn_executor *x) {
     while (end_ns < x->ended_ns && !atomic_compare_exchange_weak(&load->end_ns, &end_ns, x->ended_ns)) {}
     if (atomic_fetch_sub(&load->parts_left, 1) != 1) return;
     atomic_store(&load->runtime->is_measuring, false);
-    tell(load);
+    pn_load_tell(load);
 }
 
 typedef struct arrival {

@@ -4,7 +4,7 @@
  * Life: created beside a runtime; configured (scenarios, thresholds, tags) and prepared on one thread;
  * the host makes the users and reports each as prepared; started, which opens an alarm on every worker
  * that advances the parts there; over when the last part is done; destroyed when the runtime has stopped.
- * It says what happens through `on_event`, which may come from any thread.
+ * The controller, on the first worker, is told of what happens through `on_event`.
  *
  * A run is stopped from outside (an interrupt, run.abort, a threshold) by pn_load_stop: nothing is begun
  * any more and what runs is interrupted at once. What it ends with is its verdict: the first that is set
@@ -41,8 +41,8 @@ typedef enum pn_verdict_code {
 
 typedef struct pn_load pn_load;
 
-/* Something to look at: users prepared, parts done, a stop. Any thread; must only wake somebody. */
-typedef void (*pn_load_event_fn)(void *context);
+/* Something to look at: users prepared, parts done, a stop. On the controller's worker. */
+typedef void (*pn_load_event_fn)(pn_load *load);
 
 /* A flag of the command line, in the order given. */
 typedef struct pn_load_flag {
@@ -94,8 +94,12 @@ struct pn_load {
     bool is_open; /* some executor is: latency is corrected */
     uint32_t uncorrected_iteration_id, uncorrected_request_id;
     const pn_vu_host *host;
+    /* Set by the controller, used on its worker only (the first). */
     pn_load_event_fn on_event;
-    void *event_context;
+    void *waiting;
+    bool has_event;
+    pn_job event_job;
+    _Atomic bool is_event_posted;
     pn_buf data;   /* setup's result, encoded; read by all after the users are made */
     pn_buf script; /* the scenario file */
     _Atomic uint64_t vu_id;      /* the last one given */
@@ -104,7 +108,6 @@ struct pn_load {
     _Atomic uint32_t actors_alive;
     _Atomic uint64_t start_ns, end_ns; /* 0: not yet */
     _Atomic bool is_stopped;
-    _Atomic uint64_t hook_deadline_ns; /* of setup and teardown: an interrupt sets it to now */
     _Atomic int verdict; /* -1: none yet */
     pthread_mutex_t lock; /* guards why */
     char why[PN_LOAD_MESSAGE_BYTES];
@@ -119,6 +122,9 @@ int pn_load_add_scenario(pn_load *load, const pn_scenario *scenario);
 
 /* Makes parts and labels. From here on the configuration stands. PN_ENOMEM, PN_ELIMIT (too many tags). */
 int pn_load_prepare(pn_load *load, const pn_vu_host *host);
+
+/* Something has happened: wakes the controller. Any thread. */
+void pn_load_tell(pn_load *load);
 
 /* A user of the run: its id. */
 uint64_t pn_load_next_vu_id(pn_load *load);

@@ -29,6 +29,7 @@ typedef struct pn_lua_shared {
     void (*on_exit)(void *context, int status); /* os.exit; any worker */
     lua_CFunction open_request; /* bind/: sets the class of requests */
     const char *path; /* prepended to package.path; or NULL */
+    void *load; /* of bind/load.h: the runtime's load run; or NULL */
 } pn_lua_shared;
 
 /* Before the first Lua actor. `modules` is static. */
