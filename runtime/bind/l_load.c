@@ -339,19 +339,42 @@ static int l_verdict(lua_State *L) {
     return 2;
 }
 
-/* preparing, parts left, actors alive, stopped. */
+/* preparing, parts left, actors alive, stopped, outputs busy. */
 static int l_state(lua_State *L) {
     const pn_load *load = load_of(L);
     lua_pushinteger(L, (lua_Integer)atomic_load(&load->preparing));
     lua_pushinteger(L, (lua_Integer)atomic_load(&load->parts_left));
     lua_pushinteger(L, (lua_Integer)atomic_load(&load->actors_alive));
     lua_pushboolean(L, atomic_load(&load->is_stopped));
-    return 4;
+    lua_pushinteger(L, (lua_Integer)atomic_load(&load->outputs_busy));
+    return 5;
 }
 
 static int l_sample_vus(lua_State *L) {
     pn_load_sample_vus(load_of(L), pn_shard_of(L));
     return 0;
+}
+
+/* ---- outputs ---- */
+
+/* (path): true; or nil, message, code. Done when _state's fifth result is 0. */
+static int l_open_json(lua_State *L) {
+    return pn_push_result(L, pn_load_open_json(load_of(L), luaL_checkstring(L, 1)));
+}
+
+static int l_detach_json(lua_State *L) {
+    pn_load_detach_json(load_of(L));
+    return 0;
+}
+
+/* Lines that were lost, and, if writing failed, why. */
+static int l_close_json(lua_State *L) {
+    uint64_t lost;
+    int err = pn_load_close_json(load_of(L), &lost);
+    lua_pushinteger(L, (lua_Integer)lost);
+    if (err == 0) return 1;
+    lua_pushstring(L, pn_err_text(err));
+    return 2;
 }
 
 /* ---- waiting for events ---- */
@@ -674,6 +697,9 @@ const luaL_Reg pn_load_functions[] = {
     {"_verdict", l_verdict},
     {"_state", l_state},
     {"_sample_vus", l_sample_vus},
+    {"_open_json", l_open_json},
+    {"_detach_json", l_detach_json},
+    {"_close_json", l_close_json},
     {"_wait", l_wait},
     {"_tell", l_tell},
     {"_hook", l_hook},

@@ -170,9 +170,29 @@ static const char *error_text(lua_State *L, int index) {
 }
 
 static void log_problem(pn_load *load, const pn_problem *p) {
-    bool has_scenario = p->scenario[0] != '\0';
+    bool has_scenario = p->scenario[0] != '\0' && strcmp(p->scenario, p->hook) != 0;
     pn_log_printf(&load->runtime->log, PN_LOG_ERROR, "%s%s%s: %s\n%s", has_scenario ? p->scenario : "",
                   has_scenario ? " " : "", p->hook, p->message, p->traceback);
+}
+
+/* Leaves out of a traceback what is ours: the machinery around the script's functions. */
+static void trim_traceback(pn_buf *trace) {
+    static const char *const ours[] = {"scripts/perilune/load_", "[C]: in ?", "[C]: in field '_report'",
+                                       "[C]: in field 'with_timeout'"};
+    size_t kept = 0;
+    for (size_t at = 0; at < trace->size;) {
+        const char *line = trace->data + at, *end = memchr(line, '\n', trace->size - at);
+        size_t size = end != NULL ? (size_t)(end - line) + 1 : trace->size - at;
+        bool is_ours = false;
+        for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+            is_ours = is_ours || memmem(line, size, ours[i], strlen(ours[i])) != NULL;
+        }
+        if (!is_ours) memmove(trace->data + kept, line, size);
+        if (!is_ours) kept += size;
+        at += size;
+    }
+    while (kept > 0 && trace->data[kept - 1] == '\n') kept--;
+    trace->size = kept;
 }
 
 void pn_load_report(lua_State *L, int index, pn_load *load, const pn_user *user, const char *hook) {
@@ -189,6 +209,7 @@ void pn_load_report(lua_State *L, int index, pn_load *load, const pn_user *user,
     pn_buf trace;
     pn_buf_init(&trace, &pn_lua_worker(pn_lua_of(L))->ledger.door);
     pn_lua_traceback(L, NULL, &trace);
+    trim_traceback(&trace);
     pn_problem problem = {
         .place = place,
         .scenario = user != NULL ? user->home->x->run->scenario->name : "",

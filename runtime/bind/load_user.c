@@ -64,8 +64,10 @@ static void close_hook(lua_State *L, pn_user *user, int status) {
                  pn_units_format_duration(PN_LOAD_HOOK_TIMEOUT_NS, text));
         pn_load_decide(load, PN_VERDICT_TIMEOUT, why);
     } else {
+        char why[64];
         report_rest(L, user, status);
-        pn_load_decide(load, PN_VERDICT_SCRIPT, "");
+        snprintf(why, sizeof why, "%s of a user ended with an error", user->hook);
+        pn_load_decide(load, PN_VERDICT_SCRIPT, why);
     }
 }
 

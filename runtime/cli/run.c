@@ -141,6 +141,7 @@ static int run_with(const pn_command *command, int argc, char **argv) {
     run_command *run = calloc(1, sizeof *run);
     if (run == NULL) return PN_STATUS_SCRIPT;
     pn_host_init(&run->host);
+    run->host.keeps_series = false;
     run->request = (pn_load_request){
         .command = command->name, .flags = run->flags, .is_terminal = isatty(STDOUT_FILENO) == 1};
     run->host.context = run;

@@ -63,6 +63,7 @@ pn_load *pn_load_create(pn_runtime *runtime, const pn_load_request *request) {
     pn_buf_init(&load->script, &ledger->door);
     load->event_job = (pn_job){.run = run_event, .context = load};
     atomic_store(&load->verdict, -1);
+    atomic_store(&load->start_ns, PN_LOAD_NOT_YET);
     pn_assert(pthread_mutex_init(&load->lock, NULL) == 0);
     load->thresholds = pn_thresholds_create(runtime->metrics, ledger);
     load->view = pn_metrics_view_create(runtime->metrics, ledger);
@@ -94,6 +95,8 @@ static void close_parts(pn_load *load) {
 }
 
 void pn_load_destroy(pn_load *load) {
+    uint64_t lost;
+    if (load->json != NULL) pn_load_close_json(load, &lost); /* the controller has died */
     close_parts(load);
     for (unsigned i = 0; load->workers != NULL && i < load->runtime->worker_count; i++) {
         pn_checks_close(&load->workers[i].checks);
@@ -441,12 +444,73 @@ void pn_load_hand_over(pn_executor *x, pn_executor *to, uint64_t number, uint64_
     pn_worker_post(load->workers[to->index].worker, &a->job);
 }
 
+/* ---- outputs ---- */
+
+typedef struct output_job {
+    pn_job job;
+    pn_load *load;
+    bool attaches;
+} output_job;
+
+static void run_output(pn_worker *worker, void *context) {
+    output_job *o = context;
+    pn_load *load = o->load;
+    int err = 0;
+    if (o->attaches) {
+        err = pn_json_lines_attach(load->json, worker);
+    } else {
+        pn_json_lines_detach(load->json, worker);
+    }
+    pn_mem_free(load->ledger, o, sizeof *o);
+    if (err != 0) pn_load_decide(load, PN_VERDICT_SCRIPT, "there is no memory for --out json");
+    if (err != 0) pn_load_stop(load);
+    if (atomic_fetch_sub(&load->outputs_busy, 1) == 1) pn_load_tell(load);
+}
+
+static void on_workers(pn_load *load, bool attaches) {
+    unsigned count = load->runtime->worker_count;
+    atomic_store(&load->outputs_busy, count);
+    for (unsigned i = 0; i < count; i++) {
+        output_job *o = pn_mem_must(load->ledger, sizeof *o);
+        *o = (output_job){{.run = run_output, .context = o}, load, attaches};
+        pn_worker_post(load->workers[i].worker, &o->job);
+    }
+}
+
+static void list_thresholds(void *context, const pn_metric *metric, pn_buf *out) {
+    const pn_load *load = context;
+    bool is_first = true;
+    for (size_t i = 0; i < pn_thresholds_count(load->thresholds); i++) {
+        const pn_threshold *t = pn_thresholds_at(load->thresholds, i);
+        char quoted[PN_THRESHOLD_TEXT_MAX_BYTES * 2];
+        if (t->metric != metric) continue;
+        if (!is_first) pn_buf_add_byte(out, ',');
+        is_first = false;
+        pn_buf_add(out, quoted, pn_log_quote(quoted, sizeof quoted, t->text, strlen(t->text)));
+    }
+}
+
+int pn_load_open_json(pn_load *load, const char *path) {
+    pn_assert(load->json == NULL);
+    int err = pn_json_lines_open(&load->json, load->runtime, path, list_thresholds, load);
+    if (err == 0) on_workers(load, true);
+    return err;
+}
+
+void pn_load_detach_json(pn_load *load) { on_workers(load, false); }
+
+int pn_load_close_json(pn_load *load, uint64_t *lost) {
+    pn_json_lines *json = load->json;
+    load->json = NULL;
+    return pn_json_lines_close(json, lost);
+}
+
 /* ---- looking at it ---- */
 
 uint64_t pn_load_elapsed_ns(const pn_load *load) {
     uint64_t start_ns = load64(&load->start_ns), end_ns = load64(&load->end_ns);
-    if (start_ns == 0) return 0;
-    if (!pn_load_is_over(load) || end_ns == 0) end_ns = pn_load_now_ns(load);
+    if (start_ns == PN_LOAD_NOT_YET) return 0;
+    if (!pn_load_is_over(load)) end_ns = pn_load_now_ns(load);
     return end_ns > start_ns ? end_ns - start_ns : 0;
 }
 

@@ -20,9 +20,11 @@
 #include "load/alarm.h"
 #include "load/checks.h"
 #include "load/executor.h"
+#include "load/json_lines.h"
 #include "load/problems.h"
 #include "load/threshold.h"
 
+#define PN_LOAD_NOT_YET UINT64_MAX
 #define PN_LOAD_ACTOR_VUS_MAX 500 /* users in one Lua state; more make the collector stall a worker */
 
 /* Exit codes, k6's. */
@@ -100,13 +102,16 @@ struct pn_load {
     bool has_event;
     pn_job event_job;
     _Atomic bool is_event_posted;
+    pn_json_lines *json; /* --out json; NULL */
+    _Atomic uint32_t outputs_busy; /* workers that are being attached or detached */
     pn_buf data;   /* setup's result, encoded; read by all after the users are made */
     pn_buf script; /* the scenario file */
     _Atomic uint64_t vu_id;      /* the last one given */
     _Atomic uint64_t preparing;  /* users whose init has not run */
     _Atomic uint32_t parts_left; /* of all scenarios and workers */
     _Atomic uint32_t actors_alive;
-    _Atomic uint64_t start_ns, end_ns; /* 0: not yet */
+    _Atomic uint64_t start_ns; /* or PN_LOAD_NOT_YET */
+    _Atomic uint64_t end_ns;   /* of what has ended so far */
     _Atomic bool is_stopped;
     _Atomic int verdict; /* -1: none yet */
     pthread_mutex_t lock; /* guards why */
@@ -122,6 +127,12 @@ int pn_load_add_scenario(pn_load *load, const pn_scenario *scenario);
 
 /* Makes parts and labels. From here on the configuration stands. PN_ENOMEM, PN_ELIMIT (too many tags). */
 int pn_load_prepare(pn_load *load, const pn_vu_host *host);
+
+/* Every sample goes to the file as a line of JSON. A negative code. Attaching and detaching take the
+ * workers a moment: outputs_busy falls to 0, and the controller is told. Close after detaching. */
+int pn_load_open_json(pn_load *load, const char *path);
+void pn_load_detach_json(pn_load *load);
+int pn_load_close_json(pn_load *load, uint64_t *lost);
 
 /* Something has happened: wakes the controller. Any thread. */
 void pn_load_tell(pn_load *load);

@@ -115,6 +115,18 @@ static uint64_t failed_checks(const pn_result *r) {
     return data != NULL ? data->samples - data->passes : 0;
 }
 
+static void name_thresholds(const pn_result *r, char why[PN_LOAD_MESSAGE_BYTES]) {
+    size_t used = (size_t)snprintf(why, PN_LOAD_MESSAGE_BYTES, "failed:");
+    const char *comma = "";
+    for (size_t i = 0; i < pn_thresholds_count(r->load->thresholds); i++) {
+        const pn_threshold *t = pn_thresholds_at(r->load->thresholds, i);
+        if (t->ok || used >= PN_LOAD_MESSAGE_BYTES) continue;
+        used += (size_t)snprintf(why + used, PN_LOAD_MESSAGE_BYTES - used, "%s %s: %s", comma,
+                                 t->metric->name, t->text);
+        comma = ",";
+    }
+}
+
 static void judge(pn_result *r) {
     pn_load *load = (pn_load *)r->load;
     char why[PN_LOAD_MESSAGE_BYTES];
@@ -126,18 +138,18 @@ static void judge(pn_result *r) {
     }
     bool is_named = pn_thresholds_name(load->thresholds, PN_METRIC_ITERATION_ERRORS);
     if (r->counts.all.failed > 0 && !is_named) {
-        snprintf(why, sizeof why, "%llu iterations ended with an error",
-                 (unsigned long long)r->counts.all.failed);
+        snprintf(why, sizeof why, "%llu iteration%s ended with an error",
+                 (unsigned long long)r->counts.all.failed, r->counts.all.failed == 1 ? "" : "s");
         decide(r, PN_VERDICT_SCRIPT, why);
     }
     uint64_t fails = r->options->fails_on_check ? failed_checks(r) : 0;
     if (fails > 0) {
-        snprintf(why, sizeof why, "%llu checks failed", (unsigned long long)fails);
+        snprintf(why, sizeof why, "%llu check%s failed", (unsigned long long)fails,
+                 fails == 1 ? " has" : "s have");
         decide(r, PN_VERDICT_FAILED, why);
     }
     if (r->thresholds_failed > 0) {
-        snprintf(why, sizeof why, "%zu threshold%s failed", r->thresholds_failed,
-                 r->thresholds_failed == 1 ? " has" : "s have");
+        name_thresholds(r, why);
         decide(r, PN_VERDICT_THRESHOLD, why);
     }
 }

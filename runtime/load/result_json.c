@@ -266,6 +266,7 @@ static void write_spread(pn_json_writer *w, const char *name, const pn_histogram
 static void write_worker(pn_json_writer *w, const pn_load_worker *worker) {
     uint64_t span_ns = atomic_load(&worker->span_ns), cpu_ns = atomic_load(&worker->cpu_ns);
     pn_json_begin_object(w);
+    seconds(w, "span_s", span_ns);
     number(w, "cpu", span_ns > 0 ? (double)cpu_ns / (double)span_ns : 0);
     write_spread(w, "loop_lag_ms", &worker->lag);
     pn_json_end_object(w);

@@ -14,6 +14,7 @@ local PASSED, SETUP_TIMEOUT, TEARDOWN_TIMEOUT = 0, 100, 101
 local TIMEOUT, CONFIG, SCRIPT, THRESHOLD = 102, 104, 107, 99
 
 local EVALUATE_EVERY, SAMPLE_EVERY = 2, 1 -- seconds; k6's
+local SETTLE = 0.05 -- until all workers have begun, before users are counted
 local DRAW_EVERY = { terminal = 0.1, plain = 1 }
 local LOAD_TIMEOUT, SUMMARY_TIMEOUT = 60, 120 -- seconds
 
@@ -69,6 +70,7 @@ function FLAGS.out(_, value)
   if kind ~= "json" then
     return ("--out: json=FILE expected, got %q (the other kinds come with the next version)"):format(value)
   end
+  if #settings.outputs > 0 then return "--out json can be given once" end
   table.insert(settings.outputs, { kind = kind, target = target, text = ("%s (%s)"):format(kind, target) })
 end
 
@@ -162,7 +164,7 @@ local function load_scenario()
     local place = message and message:match("^(.-): cancelled") or script
     return nil, ("%s: the file is not loaded after %gs"):format(place, LOAD_TIMEOUT), TIMEOUT
   end
-  if not ok then return nil, message, SCRIPT end
+  if not ok then return nil, message, message:find(":%d+: scenario: ") and CONFIG or SCRIPT end
   return result
 end
 
@@ -242,7 +244,7 @@ end
 local function run_setup(scenario, plan)
   if not scenario.setup or plan.no_setup then return true end
   local state, result = call_hook("setup", plan.setup_timeout, true, scenario.setup)
-  if state == "error" then load._decide(SCRIPT) end
+  if state == "error" then load._decide(SCRIPT, "setup ended with an error") end
   if state == "timeout" then load._decide(SETUP_TIMEOUT, result) end
   if state ~= "done" then return false end
   if result == nil then return true end
@@ -255,7 +257,7 @@ end
 local function run_teardown(scenario, plan, data)
   if not scenario.teardown or plan.no_teardown then return end
   local state, why = call_hook("teardown", plan.teardown_timeout, false, scenario.teardown, data)
-  if state == "error" then load._decide(SCRIPT) end
+  if state == "error" then load._decide(SCRIPT, "teardown ended with an error") end
   if state == "timeout" then load._decide(TEARDOWN_TIMEOUT, why) end
 end
 
@@ -298,29 +300,32 @@ end
 
 -- ---- the run ----
 
-local function wait_until(is_done, on_tick)
+-- Draws while it waits, and calls `watch`, which says when it wants to be called again.
+local function wait_until(is_done, state, watch)
   local every = is_terminal and DRAW_EVERY.terminal or DRAW_EVERY.plain
-  local next_tick = timer.now() + every
+  local next_draw = timer.now() + every
   while not is_done() do
     local now = timer.now()
-    if now >= next_tick then
-      on_tick()
-      next_tick = math.max(next_tick + every, now)
+    if now >= next_draw then
+      draw(state)
+      next_draw = math.max(next_draw + every, now)
     end
-    load._wait(math.max(0, math.min(next_tick - timer.now(), every)))
+    local wake = math.min(next_draw, watch and watch(now) or next_draw)
+    load._wait(math.max(0, wake - now))
   end
 end
 
 -- Thresholds and the users' gauges, each in its own time.
 local function new_watch(plan)
-  local next_sample, next_evaluation = timer.now(), timer.now() + EVALUATE_EVERY
-  return function()
-    local now = timer.now()
-    if now >= next_sample then
+  local now = timer.now()
+  local next_sample, next_evaluation = now + SETTLE, now + EVALUATE_EVERY
+  return function(present)
+    if present >= next_sample then
       load._sample_vus()
+      settings.has_sampled = true
       next_sample = next_sample + SAMPLE_EVERY
     end
-    if now >= next_evaluation and #plan.thresholds > 0 then
+    if present >= next_evaluation then
       next_evaluation = next_evaluation + EVALUATE_EVERY
       local _, cause = load._evaluate()
       if cause and not settings.is_cut then
@@ -329,6 +334,7 @@ local function new_watch(plan)
         load._stop()
       end
     end
+    return math.min(next_sample, #plan.thresholds > 0 and next_evaluation or next_sample)
   end
 end
 
@@ -337,20 +343,17 @@ local function run_users(plan)
   wait_until(function()
     local preparing = load._state()
     return preparing == 0 or is_stopped()
-  end, function() draw("initialising") end)
+  end, "initialising")
   if is_stopped() then
     load._stop() -- once more, for users made meanwhile
   else
     load._start()
   end
-  local watch = new_watch(plan)
-  watch()
   wait_until(function()
     local _, parts, actors = load._state()
-    watch()
     return parts == 0 and actors == 0
-  end, function() draw("running") end)
-  load._sample_vus()
+  end, "running", new_watch(plan))
+  if not settings.has_sampled then load._sample_vus() end
 end
 
 -- ---- results ----
@@ -373,7 +376,8 @@ local function show_summary(scenario, plan, result)
   })
   if scenario.summary then
     local state, custom = call_hook("summary", SUMMARY_TIMEOUT, false, scenario.summary, result)
-    if state ~= "done" then load._decide(state == "timeout" and TIMEOUT or SCRIPT, custom) end
+    if state == "error" then load._decide(SCRIPT, "summary ended with an error") end
+    if state == "timeout" then load._decide(TIMEOUT, custom) end
     if type(custom) == "string" and state == "done" then custom = { stdout = custom } end
     if type(custom) == "table" then
       for target, content in pairs(custom) do
@@ -411,12 +415,43 @@ local function finish(scenario, plan)
   return code
 end
 
+local function wait_for_outputs()
+  repeat
+    local _, _, _, _, busy = load._state()
+    if busy > 0 then load._wait("1h") end
+  until busy == 0
+end
+
+local function close_outputs()
+  if #settings.outputs == 0 then return end
+  local target = settings.outputs[1].target
+  load._detach_json()
+  wait_for_outputs()
+  local lost, why = load._close_json()
+  if why then complain(("cannot write %s: %s"):format(target, why)) end
+  if lost > 0 then complain(("%s: the disk was too slow for %d lines, they are missing"):format(target, lost)) end
+end
+
+local function open_outputs()
+  if #settings.outputs == 0 then return true end
+  local ok, why = load._open_json(settings.outputs[1].target)
+  if not ok then return nil, ("cannot write %s: %s"):format(settings.outputs[1].target, why) end
+  wait_for_outputs()
+  return true
+end
+
 local function run_all(scenario, plan)
+  local ok, why = open_outputs()
+  if not ok then
+    complain(why)
+    return CONFIG
+  end
   show_header()
   if plan.warning then load._log("warn", plan.warning) end
   local is_set_up, data = run_setup(scenario, plan)
   if is_set_up and not is_stopped() then run_users(plan) end
   if is_set_up then run_teardown(scenario, plan, data) end
+  close_outputs()
   return finish(scenario, plan)
 end
 

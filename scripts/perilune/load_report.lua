@@ -332,7 +332,8 @@ local function add_errors(lines, results, paint)
   if #results.errors == 0 then return end
   table.insert(lines, "    " .. paint("bold", "ERRORS"))
   for _, problem in ipairs(results.errors) do
-    local where = problem.scenario ~= "" and problem.scenario .. " " .. problem.hook or problem.hook
+    local where = problem.hook
+    if problem.scenario ~= "" and problem.scenario ~= where then where = problem.scenario .. " " .. where end
     table.insert(lines, ("    %s %d × %s: %s"):format(paint("red", "✗"), problem.count, where,
       (problem.message:gsub("\n.*", ""))))
   end
@@ -344,11 +345,12 @@ end
 
 -- Where the generator and not the target may have set the figures.
 local CPU_FULL, LAG_HIGH_MS, LATE_HIGH_MS = 0.9, 50, 5
+local SPAN_MIN_S = 1 -- the system counts a thread's time in ticks
 
 local function add_health(lines, results, paint)
   local notes, health = {}, results.health
   for i, worker in ipairs(health.workers) do
-    if worker.cpu > CPU_FULL then
+    if worker.span_s >= SPAN_MIN_S and worker.cpu > CPU_FULL then
       table.insert(notes, ("worker %d used %d%% of a core: the generator may have been the limit"):format(i - 1,
         math.floor(worker.cpu * 100)))
     end
@@ -372,8 +374,10 @@ function M.summary(result, options)
   local paint, results, lines = painter(options.colour), result.results, { "" }
   local is_full = options.mode == "full"
   add_thresholds(lines, results, options, paint)
-  table.insert(lines, "  █ " .. paint("bold", "TOTAL RESULTS"))
-  table.insert(lines, "")
+  if #results.metrics > 0 or #results.errors > 0 then
+    table.insert(lines, "  █ " .. paint("bold", "TOTAL RESULTS"))
+    table.insert(lines, "")
+  end
   add_checks(lines, results, results.duration_s, paint)
   add_rows(lines, sections_of(results.metrics, is_full), options, paint)
   add_errors(lines, results, paint)
