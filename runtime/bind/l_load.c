@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/json.h"
 #include "lua/args.h"
@@ -287,6 +286,10 @@ static int l_prepare(lua_State *L) {
     if (err != 0) return push_refusal(L, pn_err_text(err));
     lua_pushboolean(L, 1);
     return 1;
+}
+
+static int l_want_details(lua_State *L) {
+    return pn_push_result(L, pn_load_want_details(load_of(L)));
 }
 
 /* Setup's result, for all users. Raises what cannot be copied. */
@@ -643,28 +646,42 @@ static int l_to_json(lua_State *L) {
 
 /* ---- output ---- */
 
-/* (text): to stdout, past Lua's buffer. true; or nil, message, code: a broken pipe, a full disk. */
+/* Pushes nothing, or, when stdout could not be written for the first time, why. */
+static int push_terminal_error(lua_State *L, pn_load *load) {
+    int err = pn_terminal_error(&load->terminal);
+    if (err == 0) return 0;
+    lua_pushstring(L, pn_err_text(err));
+    return 1;
+}
+
+/* (text): to stdout, above the block. Nothing; or what is wrong with stdout. */
 static int l_write(lua_State *L) {
+    pn_load *load = load_of(L);
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
     fflush(stdout);
-    while (size > 0) {
-        ssize_t n = write(STDOUT_FILENO, text, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return pn_push_error(L, -errno, NULL);
-        text += n;
-        size -= (size_t)n;
-    }
-    lua_pushboolean(L, 1);
-    return 1;
+    pn_terminal_write(&load->terminal, text, size);
+    return push_terminal_error(L, load);
+}
+
+/* (block): draws it in place of the last one. As above. */
+static int l_draw(lua_State *L) {
+    pn_load *load = load_of(L);
+    size_t size;
+    const char *block = luaL_checklstring(L, 1, &size);
+    pn_terminal_draw(&load->terminal, block, size);
+    return push_terminal_error(L, load);
 }
 
 /* ("error" | "warn" | "info", message): a line of the log. */
 static int l_log(lua_State *L) {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
     int level = luaL_checkoption(L, 1, NULL, levels);
-    pn_log_printf(&pn_lua_worker(pn_lua_of(L))->runtime->log, (pn_log_level)level, "%s",
-                  luaL_checkstring(L, 2));
+    const char *message = luaL_checkstring(L, 2);
+    pn_load *load = load_of(L);
+    pn_terminal_pause(&load->terminal);
+    pn_log_printf(&load->runtime->log, (pn_log_level)level, "%s", message);
+    pn_terminal_resume(&load->terminal);
     return 0;
 }
 
@@ -689,6 +706,7 @@ const luaL_Reg pn_load_functions[] = {
     {"_threshold", l_threshold},
     {"_evaluate", l_evaluate},
     {"_prepare", l_prepare},
+    {"_want_details", l_want_details},
     {"_set_data", l_set_data},
     {"_make_users", l_make_users},
     {"_start", l_start},
@@ -712,6 +730,7 @@ const luaL_Reg pn_load_functions[] = {
     {"_from_json", l_from_json},
     {"_to_json", l_to_json},
     {"_write", l_write},
+    {"_draw", l_draw},
     {"_log", l_log},
     {"_report", l_report},
     {NULL, NULL},

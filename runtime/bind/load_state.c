@@ -53,6 +53,14 @@ pn_load_state *pn_load_state_of(lua_State *L) {
 
 /* ---- groups ---- */
 
+/* A group whose name cannot stand in a selector, or one too many, is not shown by itself. */
+static void add_group_details(pn_load *load, const char *group) {
+    int err = pn_load_add_details(load, "group", group);
+    if (err == 0) return;
+    pn_log_printf(&load->runtime->log, PN_LOG_WARN, "group %s is not shown by itself: %s", group,
+                  pn_err_text(err));
+}
+
 #define KEY_BYTES (sizeof(void *) + PN_GROUP_PATH_MAX_BYTES)
 
 const pn_labels *pn_labels_enter(lua_State *L, const char *name, size_t size) {
@@ -67,10 +75,35 @@ const pn_labels *pn_labels_enter(lua_State *L, const char *name, size_t size) {
     if (state->groups.count >= PN_LOAD_GROUPS_MAX) return outer;
     pn_ledger *ledger = &state->lua->actor->ledger;
     labels = pn_labels_create_group(ledger, outer, name, size);
-    if (labels != NULL && pn_smap_set(&state->groups, key, sizeof outer + size, labels) == 0) return labels;
+    if (labels != NULL && pn_smap_set(&state->groups, key, sizeof outer + size, labels) == 0) {
+        bool has_details = state->load != NULL && atomic_load(&state->load->wants_details);
+        if (has_details) add_group_details(state->load, labels->group);
+        return labels;
+    }
     pn_labels_destroy(ledger, labels);
     no_memory(L);
     return NULL;
+}
+
+/* ---- print ---- */
+
+/* As the stock function, but its line keeps clear of the progress that is drawn. */
+static int print(lua_State *L) {
+    luaL_Buffer b;
+    pn_load *load = pn_load_of(L);
+    int count = lua_gettop(L);
+    luaL_buffinit(L, &b);
+    for (int i = 1; i <= count; i++) {
+        if (i > 1) luaL_addchar(&b, '\t');
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&b);
+    }
+    luaL_addchar(&b, '\n');
+    luaL_pushresult(&b);
+    size_t size;
+    const char *line = lua_tolstring(L, -1, &size);
+    pn_terminal_write(&load->terminal, line, size);
+    return 0;
 }
 
 /* ---- the scenario file ---- */
@@ -78,6 +111,8 @@ const pn_labels *pn_labels_enter(lua_State *L, const char *name, size_t size) {
 void pn_load_push_scenario(lua_State *L, pn_load *load) {
     pn_lua *lua = pn_lua_of(L);
     const char *path = load->request->script;
+    lua_pushcfunction(L, print);
+    lua_setglobal(L, "print");
     lua_pushfstring(L, "@%s", path);
     int status = luaL_loadbufferx(L, load->script.data, load->script.size, lua_tostring(L, -1), "t");
     lua_remove(L, -2);
@@ -171,8 +206,10 @@ static const char *error_text(lua_State *L, int index) {
 
 static void log_problem(pn_load *load, const pn_problem *p) {
     bool has_scenario = p->scenario[0] != '\0' && strcmp(p->scenario, p->hook) != 0;
+    pn_terminal_pause(&load->terminal);
     pn_log_printf(&load->runtime->log, PN_LOG_ERROR, "%s%s%s: %s\n%s", has_scenario ? p->scenario : "",
                   has_scenario ? " " : "", p->hook, p->message, p->traceback);
+    pn_terminal_resume(&load->terminal);
 }
 
 /* Leaves out of a traceback what is ours: the machinery around the script's functions. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/err.h"
 
@@ -59,6 +60,7 @@ pn_load *pn_load_create(pn_runtime *runtime, const pn_load_request *request) {
     load->request = request;
     pn_texts_init(&load->texts, ledger);
     pn_problems_init(&load->problems, ledger);
+    pn_terminal_init(&load->terminal, STDOUT_FILENO, request->is_terminal, &ledger->door);
     pn_buf_init(&load->data, &ledger->door);
     pn_buf_init(&load->script, &ledger->door);
     load->event_job = (pn_job){.run = run_event, .context = load};
@@ -109,6 +111,7 @@ void pn_load_destroy(pn_load *load) {
     pn_buf_close(&load->data);
     pn_buf_close(&load->script);
     pn_problems_close(&load->problems);
+    pn_terminal_close(&load->terminal);
     pn_texts_close(&load->texts);
     pn_mem_free(load->ledger, load, sizeof *load);
 }
@@ -442,6 +445,31 @@ void pn_load_hand_over(pn_executor *x, pn_executor *to, uint64_t number, uint64_
     arrival *a = pn_mem_must(load->ledger, sizeof *a);
     *a = (arrival){{.run = run_arrival, .context = a}, to, number, intended_ns};
     pn_worker_post(load->workers[to->index].worker, &a->job);
+}
+
+/* ---- details ---- */
+
+int pn_load_add_details(pn_load *load, const char *tag, const char *value) {
+    char selector[PN_SELECTOR_MAX_BYTES];
+    for (uint32_t id = 0; id < PN_METRIC_BUILTIN_COUNT; id++) {
+        const pn_metric *metric = pn_metrics_at(load->runtime->metrics, id);
+        bool is_gauge = metric->type == PN_GAUGE; /* of users, which have no such tags */
+        if (metric->parent != NULL || is_gauge) continue;
+        int n = snprintf(selector, sizeof selector, "%s{%s:%s}", metric->name, tag, value);
+        if (n < 0 || (size_t)n >= sizeof selector) return PN_ETOO_LARGE;
+        int err = pn_metrics_select(load->runtime->metrics, selector, (size_t)n, NULL);
+        if (err < 0) return err;
+    }
+    return 0;
+}
+
+int pn_load_want_details(pn_load *load) {
+    int err = 0;
+    atomic_store(&load->wants_details, true);
+    for (uint32_t i = 0; i < load->scenario_count && err == 0; i++) {
+        err = pn_load_add_details(load, "scenario", load->scenarios[i].name);
+    }
+    return err;
 }
 
 /* ---- outputs ---- */

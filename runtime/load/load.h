@@ -22,6 +22,7 @@
 #include "load/executor.h"
 #include "load/json_lines.h"
 #include "load/problems.h"
+#include "load/terminal.h"
 #include "load/threshold.h"
 
 #define PN_LOAD_NOT_YET UINT64_MAX
@@ -92,7 +93,9 @@ struct pn_load {
     pn_load_worker *workers;
     void *workers_block;
     pn_problems problems;
+    pn_terminal terminal; /* stdout */
     _Atomic bool is_prepared;
+    _Atomic bool wants_details; /* sub-metrics for each scenario and group */
     bool is_open; /* some executor is: latency is corrected */
     uint32_t uncorrected_iteration_id, uncorrected_request_id;
     const pn_vu_host *host;
@@ -127,6 +130,13 @@ int pn_load_add_scenario(pn_load *load, const pn_scenario *scenario);
 
 /* Makes parts and labels. From here on the configuration stands. PN_ENOMEM, PN_ELIMIT (too many tags). */
 int pn_load_prepare(pn_load *load, const pn_vu_host *host);
+
+/* From here on the built-in metrics have a sub-metric for each scenario, and for each group from its first
+ * use on: the full summary. Before the users are made. A negative code. */
+int pn_load_want_details(pn_load *load);
+
+/* Those of one tag. PN_ELIMIT: too many, PN_EBAD_CONFIG: not a value that a selector can have. */
+int pn_load_add_details(pn_load *load, const char *tag, const char *value);
 
 /* Every sample goes to the file as a line of JSON. A negative code. Attaching and detaching take the
  * workers a moment: outputs_busy falls to 0, and the controller is told. Close after detaching. */

@@ -32,13 +32,13 @@ local function complain(message) io.stderr:write("perilune: ", message, "\n") en
 -- stdout may go away (a closed pipe, a full disk); the run's verdict stands.
 local stdout_is_gone = false
 
-local function say(text)
-  if stdout_is_gone then return end
-  local ok, why = load._write(text)
-  if ok then return end
+local function note_stdout(why)
+  if not why or stdout_is_gone then return end
   stdout_is_gone = true
   complain("cannot write to stdout: " .. why)
 end
+
+local function say(text) note_stdout(load._write(text)) end
 
 -- ---- flags and environment ----
 
@@ -179,6 +179,7 @@ local function configure(plan)
     if not ok then return ("scenario %s: %s"):format(s.name, why) end
   end
   ok, why = load._prepare()
+  if ok and plan.mode == "full" then ok, why = load._want_details() end
   if not ok then return why end
   for _, t in ipairs(not plan.no_thresholds and plan.thresholds or {}) do
     ok, why = load._threshold(t.metric, t.text, t.abort, t.delay_ns)
@@ -263,28 +264,21 @@ end
 
 -- ---- progress ----
 
-local drawn_lines = 0
-
 local function counts_now()
   local elapsed, active, vus_made, complete, interrupted = load._counts()
   return { elapsed = elapsed, active = active, vus_made = vus_made, complete = complete, interrupted = interrupted }
 end
 
-local function erase()
-  if drawn_lines > 0 then say(("\27[%dA\27[J"):format(drawn_lines)) end
-  drawn_lines = 0
-end
+local function erase() note_stdout(load._draw("")) end
 
 local function draw(state)
   if settings.quiet or stdout_is_gone then return end
   local lines = report.progress_block(state, counts_now(), load._progress())
-  if not is_terminal then
+  if is_terminal then
+    note_stdout(load._draw(table.concat(lines, "\n") .. "\n"))
+  else
     say(lines[1] .. "\n")
-    return
   end
-  local up = drawn_lines > 0 and ("\27[%dA"):format(drawn_lines) or ""
-  say(up .. "\27[K" .. table.concat(lines, "\n\27[K") .. "\n")
-  drawn_lines = #lines
 end
 
 local function show_header()
@@ -404,7 +398,6 @@ local function finish(scenario, plan)
   local code, why = load._verdict()
   if result.verdict.code ~= PASSED then code, why = result.verdict.code, result.verdict.why end
   if not settings.quiet then
-    is_terminal = false
     for _, line in ipairs(report.progress_block(code and code ~= PASSED and code ~= THRESHOLD and "ended" or "running",
       counts_now(), load._progress())) do
       say(line .. "\n")

@@ -172,7 +172,33 @@ for name in pairs(UNCORRECTED) do BUILT_IN[name] = true end
 
 local function selector_of(metric) return metric.name:match("{(.*)}$") end
 
--- { { title, { row ... } } ... }; a row is { label =, metric =, indent = }.
+-- The metrics of one scenario or group, under the names of their metrics; the rest. In full mode each
+-- scenario and group has a block of its own.
+local function split_details(metrics)
+  local rest, blocks, by_title = {}, {}, {}
+  for _, metric in ipairs(metrics) do
+    local kind, value = (selector_of(metric) or ""):match("^(%a+):([^,]*)$")
+    if kind == "scenario" or kind == "group" then
+      local title = kind == "scenario" and "SCENARIO: " .. value or "GROUP: " .. value:gsub("^::", ""):gsub("::", " › ")
+      if not by_title[title] then
+        by_title[title] = { title = title, metrics = {} }
+        table.insert(blocks, by_title[title])
+      end
+      local own = setmetatable({ name = metric.parent }, { __index = metric })
+      rawset(own, "parent", false)
+      table.insert(by_title[title].metrics, own)
+    else
+      table.insert(rest, metric)
+    end
+  end
+  table.sort(blocks, function(a, b)
+    if a.title:sub(1, 1) ~= b.title:sub(1, 1) then return a.title > b.title end -- scenarios first
+    return a.title < b.title
+  end)
+  return rest, blocks
+end
+
+-- { { title, { row ... } } ... }; a row is { label =, metric = }.
 local function sections_of(metrics, is_full)
   local by_name, subs = {}, {}
   for _, metric in ipairs(metrics) do
@@ -379,8 +405,16 @@ function M.summary(result, options)
     table.insert(lines, "")
   end
   add_checks(lines, results, results.duration_s, paint)
-  add_rows(lines, sections_of(results.metrics, is_full), options, paint)
+  local metrics, blocks = results.metrics, {}
+  if is_full then metrics, blocks = split_details(metrics) end
+  add_rows(lines, sections_of(metrics, is_full), options, paint)
   add_errors(lines, results, paint)
   add_health(lines, results, paint)
+  for _, block in ipairs(blocks) do
+    table.insert(lines, "")
+    table.insert(lines, "  █ " .. paint("bold", block.title))
+    table.insert(lines, "")
+    add_rows(lines, sections_of(block.metrics, true), options, paint)
+  end
   return table.concat(lines, "\n") .. "\n"
 end
