@@ -33,7 +33,7 @@ typedef struct pn_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 } pn_command;
 
-extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_repl, pn_command_run, pn_command_inspect,
+extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_repl, pn_command_run, pn_command_inspect, pn_command_new,
     pn_command_version, pn_command_help;
 
 

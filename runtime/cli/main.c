@@ -11,6 +11,7 @@ static const pn_command *const commands[] = {
     &pn_command_exec,
     &pn_command_test,
     &pn_command_inspect,
+    &pn_command_new,
     &pn_command_bench,
     &pn_command_repl,
     &pn_command_version,
