@@ -330,11 +330,16 @@ static int open_runtime(pn_host *host) {
     shared->on_exit = on_exit_call;
     shared->path = host->search_path;
     shared->gc_stress = host->gc_stress;
-    return 0;
+    err = host->on_open != NULL ? host->on_open(host) : 0;
+    if (err == 0) return 0;
+    pn_lua_close(host->runtime);
+    pn_runtime_destroy(host->runtime);
+    return err;
 }
 
 static void close_runtime(pn_host *host) {
     pn_runtime_stop(host->runtime);
+    if (host->on_close != NULL) host->on_close(host);
     pn_lua_close(host->runtime);
     pn_runtime_destroy(host->runtime);
     free(host->search_path);

@@ -7,8 +7,11 @@
 #include "lua/args.h"
 
 static const pn_command *const commands[] = {
+    &pn_command_run,
     &pn_command_exec,
     &pn_command_test,
+    &pn_command_inspect,
+    &pn_command_new,
     &pn_command_bench,
     &pn_command_repl,
     &pn_command_version,

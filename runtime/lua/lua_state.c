@@ -145,8 +145,8 @@ static void discard(pn_worker *worker, void *argument) {
 static void close_handles(pn_lua *lua) {
     while (!pn_list_empty(&lua->handles)) {
         pn_handle *handle = PN_CONTAINER(lua->handles.prev, pn_handle, link); /* the youngest first */
-        handle->close(handle);
         pn_list_remove(&handle->link);
+        handle->close(handle); /* its memory may go with it */
     }
 }
 

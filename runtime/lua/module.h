@@ -31,6 +31,7 @@ typedef struct pn_lua_shared {
     lua_CFunction open_request; /* bind/: sets the class of requests */
     const char *path; /* prepended to package.path; or NULL */
     bool gc_stress;   /* every state's collector works at every chance: for tests */
+    void *load; /* of bind/load.h: the runtime's load run; or NULL */
 } pn_lua_shared;
 
 /* Before the first Lua actor. `modules` is static. */
