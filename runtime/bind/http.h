@@ -158,17 +158,39 @@ void pn_transfer_wake(pn_transfer *transfer); /* from the engine's callbacks */
 /* What went wrong, for people; "" if nothing did. */
 void pn_transfer_describe(const pn_transfer *transfer, char out[PN_HTTP_ERROR_BYTES]);
 
-/* ---- bodies that flow (http_download.c, http_upload.c) ---- */
+/* ---- bodies that flow (http_inflow.c, http_download.c, http_upload.c) ---- */
 
-#define PN_HTTP_AHEAD_BYTES_MAX 65536 /* of a body that came and was not read: past that the server waits */
+#define PN_HTTP_AHEAD_BYTES_MAX 65536 /* of a body that came and was not read: past that its sender waits */
+
+typedef struct pn_inflow pn_inflow;
+
+typedef struct pn_inflow_source {
+    void (*pause)(pn_inflow *in, bool is_on);
+    int (*push_end)(lua_State *L, pn_inflow *in); /* nil, or the triple; 0: it goes on */
+    void (*close)(pn_inflow *in);                 /* nobody reads any more */
+    void (*free)(pn_inflow *in);                  /* the Lua object goes */
+} pn_inflow_source;
+
+struct pn_inflow {
+    pn_flow flow;
+    const pn_inflow_source *source;
+    pn_buf buffer;   /* read, not taken */
+    pn_task *reader; /* that waits; NULL */
+    bool is_paused, is_closed;
+};
+
+extern const pn_flow_class pn_inflow_class;
+
+void pn_inflow_init(pn_inflow *in, const pn_inflow_source *source, pn_lua *lua);
+void pn_inflow_end(pn_inflow *in); /* closes it without telling the source; idempotent */
+bool pn_inflow_add(pn_inflow *in, const char *data, size_t size); /* false: no memory */
+void pn_inflow_wake(pn_inflow *in);
+pn_inflow *pn_inflow_of(pn_flow *flow);
 
 typedef struct pn_download {
-    pn_flow flow;
+    pn_inflow in;
     pn_transfer *transfer;
     pn_handle handle;
-    pn_buf buffer;
-    pn_task *reader;
-    bool is_closed, is_paused;
 } pn_download;
 
 int pn_download_create(pn_transfer *transfer); /* PN_ENOMEM */

@@ -1,5 +1,5 @@
 /* perilune.http: requests. */
-#include "bind/http.h"
+#include "bind/http_serve.h"
 
 static int answered(lua_State *L, int status, lua_KContext context) {
     (void)status, (void)context;
@@ -69,5 +69,5 @@ static int l_request(lua_State *L) {
 const luaL_Reg pn_http_functions[] = {
     {"get", l_get},       {"post", l_post}, {"put", l_put},         {"patch", l_patch},
     {"delete", l_delete}, {"head", l_head}, {"options", l_options}, {"request", l_request},
-    {NULL, NULL},
+    {"serve", pn_http_l_serve}, {NULL, NULL},
 };

@@ -7,6 +7,8 @@
  */
 #include "bind/http.h"
 
+#include "lua/json_value.h"
+
 #define INLINE_BYTES_MAX 4096 /* of a body */
 
 enum { VALUE_BODY = 1, VALUE_HEADERS, VALUES = VALUE_HEADERS };
@@ -104,7 +106,7 @@ typedef struct pushing {
 /* The body of a response that is read as it comes. The response is on top. */
 static void attach_stream(lua_State *L, pushing *p) {
     p->is_taken = true; /* pn_flow_push frees it if it cannot be */
-    pn_flow_push(L, &p->transfer->download->flow);
+    pn_flow_push(L, &p->transfer->download->in.flow);
     lua_setiuservalue(L, -2, VALUE_BODY);
 }
 
@@ -323,6 +325,18 @@ static const field fields[] = {
 
 static pn_response *check_response(lua_State *L) { return luaL_checkudata(L, 1, PN_RESPONSE_CLASS); }
 
+/* res:json([path]) */
+static int l_json(lua_State *L) {
+    pn_response *r = check_response(L);
+    size_t path_size, size;
+    const char *path = luaL_optlstring(L, 2, "", &path_size);
+    if (r->err != 0) return pn_push_error(L, r->err, "%.*s", (int)r->error_size, error_of(r));
+    push_body(L, r);
+    if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "json: the body is a stream");
+    const char *text = lua_tolstring(L, -1, &size);
+    return pn_json_decode_at(L, text, size, path, path_size, NULL);
+}
+
 /* Lets a large body go that nobody wants; a stream's connection with it. */
 static int l_close(lua_State *L) {
     check_response(L);
@@ -340,7 +354,7 @@ static int l_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg response_methods[] = {{"close", l_close}, {NULL, NULL}};
+static const luaL_Reg response_methods[] = {{"json", l_json}, {"close", l_close}, {NULL, NULL}};
 
 static int response_index(lua_State *L) {
     pn_response *r = check_response(L);
@@ -373,4 +387,4 @@ static const luaL_Reg response_metamethods[] = {
     {"__index", response_index}, {"__close", l_close}, {"__tostring", response_tostring}, {NULL, NULL},
 };
 
-const pn_class pn_class_response = {PN_RESPONSE_CLASS, NULL, response_metamethods};
+const pn_class pn_class_response = {PN_RESPONSE_CLASS, response_methods, response_metamethods};

@@ -17,11 +17,13 @@ const pn_module pn_modules[] = {
 };
 
 extern const pn_class pn_class_task, pn_class_timer, pn_class_scope, pn_class_response,
-    pn_class_http_body, pn_class_http_upload;
+    pn_class_http_body, pn_class_http_upload, pn_class_http_server, pn_class_http_request,
+    pn_class_http_reply;
 
 static const pn_class *const classes[] = {
     &pn_class_task,      &pn_class_timer,       &pn_class_scope, &pn_class_response,
-    &pn_class_http_body, &pn_class_http_upload, NULL,
+    &pn_class_http_body, &pn_class_http_upload, &pn_class_http_server,
+    &pn_class_http_request, &pn_class_http_reply, NULL,
 };
 
 /* Known to the state only when it is whole: what is made without its __gc would never be freed. */
