@@ -176,6 +176,7 @@ void pn_http_plan_read(lua_State *L, pn_http_plan *plan, pn_text method) {
         if (plan->first_byte_timeout_ns == 0) plan->first_byte_timeout_ns = plan->timeout_ns;
         plan->timeout_ns = 0;
     }
+    plan->has_tags = pn_http_tags_check(L);
     make_body(L, plan);
 }
 

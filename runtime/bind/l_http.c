@@ -20,6 +20,7 @@ static int run(lua_State *L, const pn_http_plan *plan, pn_http_request *request)
     lua_settop(L, plan->body == PN_HTTP_BODY_IS_TEXT ? PN_HTTP_SLOT_BODY : PN_HTTP_SLOT_URL);
     int err = pn_http_call_start(&t->call, request);
     if (PN_UNLIKELY(err != 0)) {
+        pn_http_record(t);
         pn_response_push(L, t);
         return pn_response_return(L);
     }
