@@ -91,6 +91,7 @@ static int start_ticker(lua_State *L, bool repeats) {
     t->task = pn_task_spawn(L, 2);
     t->task->has_own_body = true;
     pn_task_serve(t->task, NULL); /* a timer outlives the request whose handler started it */
+    t->task->is_endless = repeats;
     return 1;
 }
 

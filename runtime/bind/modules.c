@@ -3,27 +3,46 @@
 
 extern const luaL_Reg pn_actor_functions[];
 extern const luaL_Reg pn_json_functions[];
+extern const luaL_Reg pn_log_functions[];
 extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 extern const luaL_Reg pn_http_functions[];
 
 const pn_module pn_modules[] = {
-    {"perilune.actor", pn_actor_functions, pn_open_actor},
-    {"perilune.json", pn_json_functions, pn_open_json},
-    {"perilune.timer", pn_timer_functions, NULL},
-    {"perilune.http", pn_http_functions, NULL},
-    {"perilune.leftovers", pn_leftovers_functions, NULL},
-    {NULL, NULL, NULL},
+    {"perilune.actor", pn_actor_functions, pn_open_actor, NULL},
+    {"perilune.http", pn_http_functions, NULL, NULL},
+    {"perilune.json", pn_json_functions, pn_open_json, NULL},
+    {"perilune.log", pn_log_functions, NULL, NULL},
+    {"perilune.timer", pn_timer_functions, NULL, NULL},
+    {"perilune.leftovers", pn_leftovers_functions, NULL, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
-extern const pn_class pn_class_task, pn_class_timer, pn_class_scope, pn_class_response,
-    pn_class_http_body, pn_class_http_upload, pn_class_http_server, pn_class_http_request,
-    pn_class_http_reply;
+extern const pn_class pn_class_http_body;
+extern const pn_class pn_class_http_reply;
+extern const pn_class pn_class_http_request;
+extern const pn_class pn_class_http_server;
+extern const pn_class pn_class_http_upload;
+extern const pn_class pn_class_logger;
+extern const pn_class pn_class_log_scope;
+extern const pn_class pn_class_response;
+extern const pn_class pn_class_scope;
+extern const pn_class pn_class_task;
+extern const pn_class pn_class_timer;
 
 static const pn_class *const classes[] = {
-    &pn_class_task,      &pn_class_timer,       &pn_class_scope, &pn_class_response,
-    &pn_class_http_body, &pn_class_http_upload, &pn_class_http_server,
-    &pn_class_http_request, &pn_class_http_reply, NULL,
+    &pn_class_http_body,
+    &pn_class_http_reply,
+    &pn_class_http_request,
+    &pn_class_http_server,
+    &pn_class_http_upload,
+    &pn_class_logger,
+    &pn_class_log_scope,
+    &pn_class_response,
+    &pn_class_scope,
+    &pn_class_task,
+    &pn_class_timer,
+    NULL,
 };
 
 /* Known to the state only when it is whole: what is made without its __gc would never be freed. */

@@ -89,7 +89,7 @@ typedef struct pn_host {
 
 void pn_host_init(pn_host *host);
 
-/* --workers, --seed, --virtual-time: for every command that runs Lua. */
+/* --workers, --seed, --virtual-time, --log-*: for every command that runs Lua. */
 extern const pn_flag pn_host_flags[];
 
 /* Runs the program as the first actor and waits for its end. Returns the exit status: what the program

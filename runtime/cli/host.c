@@ -5,6 +5,7 @@
  * the wait when it is gone.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,10 +47,38 @@ static const char *set_virtual(void *context, const char *value) {
     return NULL;
 }
 
+static const char *set_log_format(void *context, const char *value) {
+    pn_host *host = context;
+    host->log.json = strcmp(value, "json") == 0;
+    return host->log.json || strcmp(value, "text") == 0 ? NULL : "text or json was expected";
+}
+
+static const char *set_log_level(void *context, const char *value) {
+    for (pn_log_level level = PN_LOG_DEBUG; level <= PN_LOG_NONE; level++) {
+        if (strcmp(value, pn_log_level_name(level)) != 0) continue;
+        ((pn_host *)context)->log.level = level;
+        return NULL;
+    }
+    return "debug, info, warn, error or none was expected";
+}
+
+static const char *set_log_output(void *context, const char *value) {
+    pn_host *host = context;
+    if (strcmp(value, "stderr") == 0 || strcmp(value, "stdout") == 0) {
+        host->log.fd = strcmp(value, "stderr") == 0 ? STDERR_FILENO : STDOUT_FILENO;
+        return NULL;
+    }
+    host->log.fd = open(value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return host->log.fd >= 0 ? NULL : strerrordesc_np(errno);
+}
+
 const pn_flag pn_host_flags[] = {
     {"workers", 0, "N", set_workers},
     {"seed", 0, "N", set_seed},
     {"virtual-time", 0, NULL, set_virtual},
+    {"log-format", 0, "text|json", set_log_format},
+    {"log-level", 0, "LEVEL", set_log_level},
+    {"log-output", 0, "FILE", set_log_output},
     {NULL, 0, NULL, NULL},
 };
 

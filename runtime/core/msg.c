@@ -111,6 +111,7 @@ void pn_call_release(pn_worker *worker, pn_call *call) {
     while (call != NULL) { /* a chain goes link by link, not by recursion */
         if (atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) > 1) return;
         pn_call *parent = call->parent;
+        pn_request_id_release(call->request_id);
         pn_mem_free(&worker->messages, call, sizeof *call);
         call = parent;
     }

@@ -72,6 +72,7 @@ bool pn_globals_is_yieldable(const pn_lua_shared *shared, lua_CFunction f) {
         if (shared->base[base_index(names[i])] == f) return true;
     }
     for (const pn_module *m = shared->modules; m->name != NULL; m++) {
+        if (m->function == f) return true;
         for (const luaL_Reg *r = m->functions; r != NULL && r->name != NULL; r++) {
             if (r->func == f) return true; /* ours call with continuations */
         }

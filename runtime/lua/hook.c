@@ -64,6 +64,13 @@ static void restore(lua_State *L) {
     lua_sethook(L, mask != 0 ? on_hook : NULL, mask, count);
 }
 
+/* The undertaking has no time left at all: for code that cannot be suspended and so not be cancelled. */
+static bool is_team_over(const pn_task *task) {
+    if (task == NULL || task->team == NULL || task->team->deadline_ns == NULL) return false;
+    uint64_t deadline_ns = atomic_load_explicit(task->team->deadline_ns, memory_order_relaxed);
+    return pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock) >= deadline_ns;
+}
+
 static int preempt(lua_State *L, pn_lua *lua) {
     lua->wants_preempt = false;
     restore(L);
@@ -84,6 +91,7 @@ static int preempt(lua_State *L, pn_lua *lua) {
         return luaL_error(L, "killed");
     }
     if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
+    if (is_team_over(task)) return luaL_error(L, "interrupted");
     return 0;
 }
 

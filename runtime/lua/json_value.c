@@ -299,6 +299,24 @@ static void push_key(lua_State *L, const key_list *list, int place) {
     }
 }
 
+int pn_json_push_keys(lua_State *L, int index) {
+    luaL_checkstack(L, 6, "keys");
+    index = lua_absindex(L, index);
+    key_list list = {lua_gettop(L) + 1, (int)shape_of(L, index).texts, true};
+    lua_createtable(L, list.capacity, 0);
+    key *keys = lua_newuserdatauv(L, (size_t)list.capacity * sizeof *keys + 1, 0);
+    int count = collect_keys(L, index, &list, keys);
+    qsort(keys, (size_t)count, sizeof *keys, compare_keys);
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        push_key(L, &list, keys[i].place);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_replace(L, list.base);
+    lua_settop(L, list.base);
+    return count;
+}
+
 static void encode_members(encoder *e, int index, const key_list *list, const key *keys, int count,
                            level *here) {
     lua_State *L = e->L;

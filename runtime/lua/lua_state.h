@@ -24,6 +24,7 @@ typedef struct pn_lua pn_lua;
 typedef struct pn_task pn_task;
 typedef struct pn_scope pn_scope;
 typedef struct pn_frame pn_frame;
+typedef struct pn_team pn_team;
 
 #define PN_LUA_PARKED       ((uintptr_t)1)
 #define PN_LUA_MARKS        ((uintptr_t)7)
@@ -68,12 +69,30 @@ struct pn_task {
     pn_msg *msg;         /* what woke it; owned */
     pn_call *calling;    /* the request whose reply it waits for; counted */
     pn_call *serving;    /* the request it serves: deadline and chain; counted */
+    pn_request_id *request_id; /* its own, before that of the request it serves; counted, or NULL */
     pn_scope *scopes;    /* innermost first */
     pn_list joiners;
     void (*cancel)(pn_task *task, void *context); /* PN_WAIT_IO: takes the wait back */
     void *context;                                /* of cancel, and of the waiter */
     void (*on_end)(pn_task *task, void *context); /* is_supervised */
     void *on_end_context;
+    pn_team *team;
+    bool is_member;      /* of the team, not its leader */
+    bool is_endless;     /* a repeating timer: its team does not wait for it */
+    const void *labels;  /* of load/labels.h: what its samples are tagged with; inherited by its tasks */
+};
+
+/* Tasks that belong to one undertaking, a user's iteration: those that its leader begins, and theirs. An
+ * error of a member is the team's affair, not the actor's. The leader sets task->team; members join when
+ * they are spawned. */
+struct pn_team {
+    uint32_t count; /* members */
+    void *context;
+    /* A moment of the clock after which code that cannot be suspended is made to raise; NULL: none. */
+    const _Atomic uint64_t *deadline_ns;
+    /* In the member's coroutine as it was raised; the member is finished afterwards. */
+    void (*on_fail)(pn_team *team, pn_task *member);
+    void (*on_empty)(pn_team *team); /* the last member has left */
 };
 
 /* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of the task
@@ -117,6 +136,7 @@ struct pn_lua {
     pn_map parked; /* coroutine -> its task: suspended by the runtime inside another coroutine */
     uint64_t wait_count;
     uint64_t birth_count; /* of tasks and handles: what is younger than a moment */
+    uint64_t request_count; /* request ids made here */
     void *program; /* what to run; until it has started */
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */
@@ -125,6 +145,7 @@ struct pn_lua {
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
+    const char *no_blocking; /* why blocking calls are refused now ("... at file level"); NULL */
 };
 
 static inline pn_lua *pn_lua_of(lua_State *L) {

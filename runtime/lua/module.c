@@ -190,6 +190,10 @@ static void push_lazy_metatable(lua_State *L) {
 }
 
 static void push_lazy(lua_State *L, const pn_module *module) {
+    if (module->function != NULL) {
+        lua_pushcfunction(L, module->function);
+        return;
+    }
     lua_newtable(L);
     if (module->open != NULL) module->open(L);
     lua_pushlightuserdata(L, (void *)(uintptr_t)module);
@@ -268,9 +272,6 @@ static void search(lua_State *L) {
         if (lua_isfunction(L, -2)) return;
         lua_pop(L, 1);
         if (lua_isstring(L, -1)) {
-            lua_pushliteral(L, "\n\t");
-            lua_insert(L, -2);
-            lua_concat(L, 2);
             luaL_addvalue(&message);
             luaL_addstring(&message, "\n\t");
         } else {

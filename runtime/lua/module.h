@@ -15,6 +15,7 @@ typedef struct pn_module {
     const char *name; /* "perilune.actor" */
     const luaL_Reg *functions;
     void (*open)(lua_State *L); /* adds what is no function to the table on top; or NULL */
+    lua_CFunction function;     /* not NULL: the module is this function, not a table */
 } pn_module;
 
 /* What all states of a runtime share. */

@@ -261,7 +261,7 @@ static pn_msg *create_request(lua_State *L, uint64_t deadline_ns) {
     pn_task *task = lua->current;
     uint64_t ref = pn_task_begin_ref(task);
     pn_msg *msg = pn_codec_message(L, 2, PN_MSG_REQUEST, "message");
-    pn_call *call = pn_call_create(worker, lua->actor->pid, ref, deadline_ns, pn_task_serving(task));
+    pn_call *call = pn_task_create_call(task, ref, deadline_ns);
     if (call == NULL) {
         pn_msg_free(worker, msg);
         pn_raise_code(L, PN_ENOMEM);

@@ -31,7 +31,8 @@ static int module_loaded(lua_State *L, int status, lua_KContext context) {
         lua_remove(L, -2);
     }
     if (!lua_isfunction(L, -1)) {
-        pn_raise(L, "spawn: module '%s' is no function and has no function 'start'", name);
+        pn_raise(L, "spawn: module '%s' is neither a function nor a table with a function 'start'",
+                 name);
     }
     lua_insert(L, 1);
     lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, module_ended);

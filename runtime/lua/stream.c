@@ -346,7 +346,7 @@ int pn_stream_open(lua_State *L, uint64_t timeout_ns, uint32_t credit) {
     if (err != 0) return fail_to_open(L, s, err == PN_EMAILBOX_FULL ? PN_ENOPROC : err);
     pn_msg *msg = pn_codec_message(L, 2, PN_MSG_REQUEST, "message");
     uint64_t deadline_ns = pn_task_deadline_ns(lua->current, timeout_ns);
-    s->call = pn_call_create(worker, lua->actor->pid, s->id, deadline_ns, pn_task_serving(lua->current));
+    s->call = pn_task_create_call(lua->current, s->id, deadline_ns);
     if (s->call == NULL) {
         pn_msg_free(worker, msg);
         return fail_to_open(L, s, PN_ENOMEM);

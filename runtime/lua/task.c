@@ -196,6 +196,8 @@ static _Noreturn void refuse_to_block(lua_State *L, lua_State *at, const pn_fram
             name_function(L, &ar, name, sizeof name);
         }
     }
+    const char *no_blocking = pn_lua_of(L)->no_blocking;
+    if (no_blocking != NULL) luaL_error(L, "%s: %s", name, no_blocking);
     luaL_error(L, "%s: cannot wait inside %s, which Lua cannot suspend", name, boundary);
     pn_unreachable();
 }
@@ -293,6 +295,16 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
     return lua_yieldk(L, 0, context, k);
 }
 
+int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k) {
+    pn_lua *lua = pn_lua_of(L);
+    pn_task *task = lua->current;
+    pn_task_check_block(L);
+    pn_list_push(&lua->ready, &task->queue);
+    lua->yield = PN_YIELD_BLOCK;
+    *pn_lua_marks(L) |= PN_LUA_PARKED;
+    return lua_yieldk(L, 0, context, k);
+}
+
 int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k) {
     pn_lua_of(L)->current->context = other;
     return pn_task_wait(L, PN_WAIT_JOIN, timeout_ns, 0, k);
@@ -359,6 +371,20 @@ pn_call *pn_task_serving(pn_task *task) {
     return task->serving;
 }
 
+void pn_task_set_request_id(pn_task *task, pn_request_id *id) {
+    pn_request_id_grab(id);
+    pn_request_id_release(task->request_id);
+    task->request_id = id;
+}
+
+pn_call *pn_task_create_call(pn_task *task, uint64_t ref, uint64_t deadline_ns) {
+    pn_actor *actor = task->lua->actor;
+    pn_call *call = pn_call_create(actor->worker, actor->pid, ref, deadline_ns,
+                                   pn_task_serving(task));
+    if (call != NULL) call->request_id = pn_request_id_grab(pn_task_request_id(task));
+    return call;
+}
+
 uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns) {
     if (timeout_ns == PN_NO_TIMEOUT) return PN_CALL_NO_DEADLINE;
     return pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock) + timeout_ns;
@@ -401,6 +427,38 @@ void pn_tasks_init(pn_lua *lua) {
     pn_list_push(&lua->ready, &lua->main.queue);
 }
 
+static void join_team(pn_task *task, const pn_task *starter) {
+    if (starter == NULL) return;
+    task->labels = starter->labels;
+    task->team = starter->team;
+    if (task->team == NULL) return;
+    task->is_member = true;
+    task->team->count++;
+}
+
+static void leave_team(pn_task *task) {
+    pn_team *team = task->team;
+    bool is_member = task->is_member;
+    task->team = NULL;
+    task->is_member = false;
+    if (team == NULL || !is_member) return;
+    if (--team->count == 0 && team->on_empty != NULL) team->on_empty(team);
+}
+
+static pn_task *find_member(const pn_lua *lua, const pn_team *team, bool only_endless) {
+    for (const pn_list *l = lua->tasks.next; l != &lua->tasks; l = l->next) {
+        pn_task *task = PN_CONTAINER(l, pn_task, all);
+        bool is_meant = task->team == team && task->is_member && task != lua->current;
+        if (is_meant && (task->is_endless || !only_endless)) return task;
+    }
+    return NULL;
+}
+
+void pn_team_cancel(pn_lua *lua, pn_team *team, bool only_endless) {
+    pn_task *member;
+    while ((member = find_member(lua, team, only_endless)) != NULL) pn_task_cancel(member);
+}
+
 pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     pn_lua *lua = pn_lua_of(L);
     luaL_checkstack(L, 4, NULL);
@@ -410,7 +468,10 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     pn_task *task = pn_mem_try(&lua->actor->ledger, sizeof *task);
     if (task == NULL) pn_raise_code(L, PN_ENOMEM);
     init_task(task, lua, co);
-    pn_task_serve(task, lua->current != NULL ? pn_task_serving(lua->current) : NULL);
+    if (lua->current != NULL) {
+        pn_task_serve(task, pn_task_serving(lua->current));
+        pn_task_set_request_id(task, lua->current->request_id);
+    }
     /* The anchor may raise without memory; from here on the task cleans up after itself, see below. */
     lua_pushcfunction(L, pn_task__anchor);
     lua_pushlightuserdata(L, task);
@@ -418,6 +479,7 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
         pn_list_remove(&task->all);
         pn_task_serve(task, NULL);
+        pn_task_set_request_id(task, NULL);
         pn_mem_free(&lua->actor->ledger, task, sizeof *task);
         lua_error(L);
     }
@@ -425,6 +487,7 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     lua_xmove(L, co, argument_count + 1);
     lua_pop(L, 1);
     task->argument_count = argument_count;
+    join_team(task, lua->current);
     pn_list_push(&lua->ready, &task->queue);
     pn_actor_wake(lua->actor);
     return task;
@@ -451,9 +514,11 @@ static void settle(pn_task *task) { /* nothing of it waits or is owned any more 
     drop_message(task);
     close_scopes(task);
     pn_task_serve(task, NULL);
+    pn_task_set_request_id(task, NULL);
     give_index(task);
     task->is_finished = true;
     pn_list_remove(&task->all);
+    leave_team(task);
 }
 
 void pn_task_release(pn_task *task) {
@@ -591,6 +656,11 @@ void pn_task_check_alive(lua_State *L) {
 static void end_failed(pn_task *task, int status) {
     task->has_failed = true;
     task->code = status;
+    if (task->is_member && task->team->on_fail != NULL && !task->lua->is_killed) {
+        task->team->on_fail(task->team, task);
+        finish(task);
+        return;
+    }
     if (task->is_supervised && !task->lua->is_killed) {
         finish(task); /* its on_end sees the coroutine as it was raised */
         return;

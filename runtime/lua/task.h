@@ -51,6 +51,12 @@ pn_task *pn_task_find(pn_lua *lua, uint64_t wait_ref); /* NULL: it waits no more
 /* A new task; its function and arguments are taken off L's top. Raises without memory. Becomes ready. */
 pn_task *pn_task_spawn(lua_State *L, int argument_count);
 
+/* Lets the other ready tasks run first; k goes on. */
+int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k);
+
+/* Cancels the members of a team; with `only_endless`, the repeating timers among them. */
+void pn_team_cancel(pn_lua *lua, pn_team *team, bool only_endless);
+
 /* Ends a task: abandoned at its yield, close variables run. False when it cannot be ended because it is
  * itself running (it may be running what cancels it). */
 bool pn_task_cancel(pn_task *task);
@@ -72,6 +78,16 @@ pn_call *pn_task_serving(pn_task *task);
 /* The task waits for the reply to this call, whose reference it takes over, or no longer does (NULL):
  * the earlier call is taken back, and whoever replies to it later is told so. */
 void pn_task_calls(pn_task *task, pn_call *call);
+
+/* What the task does its work for: its own request id, else that of the request it serves, or NULL. */
+static inline pn_request_id *pn_task_request_id(const pn_task *task) {
+    if (task->request_id != NULL || task->serving == NULL) return task->request_id;
+    return task->serving->request_id;
+}
+void pn_task_set_request_id(pn_task *task, pn_request_id *id); /* grabs it; NULL: none of its own */
+
+/* A call on behalf of the task: within its deadline, its chain and its request. NULL without memory. */
+pn_call *pn_task_create_call(pn_task *task, uint64_t ref, uint64_t deadline_ns);
 
 /* Time left of a wait: the shorter of the time-out and the deadline being served. */
 uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns);

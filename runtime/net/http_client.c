@@ -44,6 +44,7 @@ static void free_client(pn_http_client *client) {
     pn_assert(client->origins.count == 0); /* every request is released */
     pn_smap_close(&client->origins);
     pn_slabs_close(&client->slabs);
+    pn_buf_close(&client->decoded);
     pn_tls_release(client->tls);
     if (client->owns_dns) pn_dns_destroy(client->dns);
     pn_mem_free(ledger, client->proxy, client->proxy_size);
@@ -59,6 +60,8 @@ int pn_http_client_create(pn_io *io, const pn_http_client_options *options, pn_h
     if (options != NULL) client->options = *options;
     pn_slabs_init(&client->slabs, io->ledger);
     pn_smap_init(&client->origins, &io->ledger->door);
+    pn_buf_init(&client->decoded, &io->ledger->door);
+    client->decoded.limit_bytes = PN_HTTP_DECODED_PIECE_BYTES_MAX;
     pn_list_init(&client->connections);
     pn_list_init(&client->calls);
     int err = open_parts(client);
@@ -66,12 +69,23 @@ int pn_http_client_create(pn_io *io, const pn_http_client_options *options, pn_h
         free_client(client);
         return err;
     }
+    if (!client->options.no_settling) {
+        pn_settle_open(&client->settle, io, &client->call_count);
+        client->settles = true;
+    }
     *result = client;
     return 0;
 }
 
+static void on_settle_closed(pn_settle *settle) {
+    pn_http_client *client = PN_CONTAINER(settle, pn_http_client, settle);
+    client->settles = false;
+    pn__client_release(client);
+}
+
 void pn__client_release(pn_http_client *client) {
-    if (client->is_destroyed && client->connection_count == 0) free_client(client);
+    bool is_over = client->connection_count == 0 && !client->settles;
+    if (client->is_destroyed && is_over) free_client(client);
 }
 
 void pn_http_client_destroy(pn_http_client *client) {
@@ -86,7 +100,11 @@ void pn_http_client_destroy(pn_http_client *client) {
         pn__conn_close(PN_CONTAINER(at, pn__conn, all));
     }
     client->connection_count--;
-    pn__client_release(client);
+    if (client->settles) {
+        pn_settle_close(&client->settle, on_settle_closed);
+    } else {
+        pn__client_release(client);
+    }
 }
 
 void pn_http_client_stats_get(const pn_http_client *client, pn_http_client_stats *stats) {
@@ -96,6 +114,7 @@ void pn_http_client_stats_get(const pn_http_client *client, pn_http_client_stats
         .waiting_calls = client->waiting_count,
         .running_calls = client->call_count,
         .connections_made = client->connections_made,
+        .pauses = client->settle.pauses,
         .slabs = client->slabs.slab_count,
         .evacuated_bytes = client->slabs.evacuated_bytes,
     };
@@ -220,6 +239,8 @@ static void begin(pn_http_call *call, pn_http_request *request) {
 
 static void end(pn_http_call *call) {
     pn_http_client *client = client_of(call);
+    pn_inflate_destroy(call->decoder);
+    call->decoder = NULL;
     stop_waiting(call);
     call->state = CALL_OVER;
     pn_list_remove(&call->running);
@@ -331,6 +352,7 @@ static void follow(pn_http_call *call) {
 }
 
 void pn__call_complete(pn_http_call *call) {
+    client_of(call)->settle.count++;
     if (PN_UNLIKELY(call->follows)) {
         follow(call);
     } else {

@@ -29,6 +29,8 @@
 #define PN_HTTP_IDLE_TIMEOUT_NS     (60ULL * 1000000000ULL)
 #define PN_HTTP_CONTINUE_TIMEOUT_NS (1ULL * 1000000000ULL) /* then the body is sent unasked */
 #define PN_HTTP_REDIRECTS_MAX       10                     /* k6's */
+/* What one read of a streamed and decoded body may decode to: 64 KiB of gzip are at most 64 MiB. */
+#define PN_HTTP_DECODED_PIECE_BYTES_MAX (80UL << 20)
 #define PN_HTTP_INFORMATION_MAX     16                     /* 1xx answers before the real one */
 
 typedef struct pn_http_client pn_http_client;
@@ -42,7 +44,8 @@ typedef struct pn_http_client_options {
     uint32_t connections_per_host; /* 0: no limit. Waiting for one is the call's `blocked` */
     uint64_t idle_timeout_ns;      /* 0: PN_HTTP_IDLE_TIMEOUT_NS */
     uint32_t head_bytes_max, header_count_max; /* of responses; 0: the defaults */
-    bool no_reuse;                             /* a connection for each request */
+    bool no_reuse;    /* a connection for each request */
+    bool no_settling; /* never wait for several answers at once (settle.h) */
 } pn_http_client_options;
 
 /* NULL options: the defaults. PN_ENOMEM, PN_EBAD_CONFIG. */
@@ -56,6 +59,7 @@ void pn_http_client_destroy(pn_http_client *client);
 typedef struct pn_http_client_stats {
     uint32_t connections, idle_connections, waiting_calls, running_calls;
     uint64_t connections_made;
+    uint64_t pauses; /* see settle.h */
     uint32_t slabs;
     uint64_t evacuated_bytes;
 } pn_http_client_stats;
@@ -142,6 +146,7 @@ struct pn_http_call {
     uint64_t body_limit_bytes;      /* of the response, as it comes over the wire */
     uint32_t redirects_max;         /* 0: redirects are answers like others */
     bool discard_body;              /* the response's body is counted, not kept */
+    bool decodes;                   /* on_body gets gzip and deflate decoded */
     pn_http_charge_fn charge;       /* is told what the response holds; may be NULL */
     void *charge_owner;
 
@@ -164,6 +169,7 @@ struct pn_http_call {
     pn_timer timer;  /* of a waiting call */
     struct pn__conn *connection;
     uint64_t deadline_ns, hop_ns, ready_ns, sent_ns, first_byte_ns;
+    struct pn_inflate *decoder;
     pn_text out_body; /* what this hop sends */
     pn_http_upload out_upload;
     uint64_t upload_left;

@@ -12,8 +12,12 @@
 #include "base/err.h"
 #include "net/http_headers.h"
 
+#define DECODED_KEPT_BYTES 262144 /* of the buffer for decoded pieces, between two of them */
+
 static void on_timer(pn_timer *timer);
 static const pn_stream_events stream_events;
+
+static pn_http_client *client_of(const pn_http_call *call) { return call->request->origin->client; }
 
 /* ---- life ---- */
 
@@ -391,6 +395,43 @@ static char *on_room(pn_stream *stream, size_t *room) {
     return pn_slabs_reserve(&conn->origin->client->slabs, room);
 }
 
+/* For the call's event, decoded if it wants that. */
+static int stream_body(pn__conn *conn, const char *data, size_t size) {
+    pn_http_call *call = conn->call;
+    if (call->decoder == NULL) {
+        call->events->on_body(call, data, size);
+        return 0;
+    }
+    pn_buf *decoded = &conn->origin->client->decoded;
+    pn_buf_clear(decoded);
+    int err = pn_inflate_feed(call->decoder, data, size, decoded);
+    if (err == 0 && decoded->size > 0) call->events->on_body(call, decoded->data, decoded->size);
+    if (decoded->capacity > DECODED_KEPT_BYTES) pn_buf_close(decoded);
+    return err;
+}
+
+static int on_body(pn__conn *conn, char *data, size_t size, bool in_slab) {
+    pn_http_call *call = conn->call;
+    pn_http_message *response = &call->response;
+    if (size == 0) return 0;
+    if (PN_LIKELY(response->body_kept)) {
+        return pn_http_message_keep_body(response, data, size, in_slab);
+    }
+    response->body_bytes += size;
+    if (call->events->on_body == NULL || call->follows) return 0;
+    return stream_body(conn, data, size);
+}
+
+static int begin_decoding(pn_http_call *call) {
+    if (!call->decodes || call->events->on_body == NULL || call->follows) return 0;
+    pn_encoding encoding =
+        pn_encoding_parse(pn_http_message_header(&call->response, PN_TEXT("content-encoding")));
+    if (encoding == PN_ENCODING_IDENTITY) return 0;
+    if (encoding == PN_ENCODING_UNKNOWN) return PN_EBAD_ENCODING;
+    call->decoder = pn_inflate_create(client_of(call)->io->ledger, encoding);
+    return call->decoder == NULL ? PN_ENOMEM : 0;
+}
+
 static int on_head(pn__conn *conn, char *data, bool in_slab) {
     pn_http_call *call = conn->call;
     const pn_http_head *head = &conn->in.parser.head;
@@ -407,19 +448,7 @@ static int on_head(pn__conn *conn, char *data, bool in_slab) {
                                         in_slab);
     if (err != 0) return err;
     pn__call_judge(call);
-    return 0;
-}
-
-static int on_body(pn__conn *conn, char *data, size_t size, bool in_slab) {
-    pn_http_call *call = conn->call;
-    pn_http_message *response = &call->response;
-    if (size == 0) return 0;
-    if (PN_LIKELY(response->body_kept)) {
-        return pn_http_message_keep_body(response, data, size, in_slab);
-    }
-    response->body_bytes += size;
-    if (call->events->on_body != NULL && !call->follows) call->events->on_body(call, data, size);
-    return 0;
+    return begin_decoding(call);
 }
 
 static bool is_information(const pn__conn *conn) { return conn->in.parser.head.status < 200; }
@@ -433,6 +462,9 @@ static int take(pn__conn *conn, int event, const pn_http_piece *piece, char *at,
         if (is_information(conn)) {
             pn_http_parser_start(&conn->in.parser, conn->call->request->is_head);
             return 0;
+        }
+        if (conn->call->decoder != NULL && pn_inflate_finish(conn->call->decoder) != 0) {
+            return PN_EBAD_ENCODING;
         }
         if (piece->body_size == 0) return 1;
         int err = pn_http_message_keep_trailers(&conn->call->response, piece->body, piece->body_size);
@@ -473,7 +505,10 @@ static void on_end(pn__conn *conn, int err) {
         return;
     }
     int event = pn_http_parser_finish(&conn->in.parser);
-    if (event == PN_HTTP_END && conn->stream.is_clean_end) {
+    bool lacks_end = call->decoder != NULL && pn_inflate_finish(call->decoder) != 0;
+    if (event == PN_HTTP_END && lacks_end) {
+        break_off(conn, PN_EBAD_ENCODING, "");
+    } else if (event == PN_HTTP_END && conn->stream.is_clean_end) {
         call->ended_ns = pn_io_read_clock(conn->origin->client->io);
         complete(conn, false);
     } else if (event == PN_HTTP_END) {

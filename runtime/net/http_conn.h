@@ -6,6 +6,8 @@
 
 #include "base/map.h"
 #include "net/http_client.h"
+#include "net/inflate.h"
+#include "net/settle.h"
 #include "net/stream.h"
 
 /* Where requests of a kind go. Lives as long as a request or a connection refers to it. */
@@ -115,11 +117,13 @@ struct pn_http_client {
     pn_smap origins;
     pn_dns *dns;
     pn_tls *tls;
+    pn_settle settle;
+    pn_buf decoded; /* a piece on its way to on_body */
     pn_list connections;
     pn_list calls; /* running */
     uint32_t connection_count, idle_count, waiting_count, call_count;
     uint64_t connections_made;
-    bool owns_dns, is_destroyed;
+    bool owns_dns, settles, is_destroyed;
     size_t proxy_size;
     char *proxy; /* a copy */
 };

@@ -71,6 +71,7 @@ void pn__session_let_go(pn__session *session) {
 
 static void arm(pn__session *session, uint64_t delay_ns) {
     pn_io *io = session->server->io;
+    pn_assert(session->state != PN__SESSION_CLOSED);
     session->deadline_ns = io->now_ns + delay_ns;
     uint64_t at_ms = session->deadline_ns / PN_IO_TICK_NS + 1;
     if (pn_timer_active(&session->timer) && session->timer.at_ms <= at_ms) return;
@@ -409,6 +410,7 @@ static void take_head(pn__session *session, char *data, bool in_slab) {
     x->request.body_kept = !x->handler->streams_body;
     if (!x->body_is_over) {
         if (head->expects_continue && head->minor == 1) invite_body(session);
+        if (session->state == PN__SESSION_CLOSED) return;
         watch_progress(session, session->stream.bytes_in);
     }
     if (x->handler->streams_body) give_to_handler(session);

@@ -241,8 +241,10 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 }
 
 static int set_protocols(pn_tls *tls, const pn_tls_options *options, char *why) {
-    static const char *const usual[] = {"http/1.1", NULL};
-    const char *const *names = options->protocols != NULL ? options->protocols : usual;
+    static const char *const offered[] = {"http/1.1", NULL};
+    static const char *const taken[] = {"http/1.1", "http/1.0", NULL};
+    const char *const *names = options->protocols;
+    if (names == NULL) names = tls->is_server ? taken : offered;
     size_t size = 0;
     for (; *names != NULL; names++) {
         size_t length = strlen(*names);

@@ -55,7 +55,7 @@ typedef struct pn_tls_options {
     pn_tls_version min_version, max_version; /* ANY: 1.2 and the newest */
     const char *ciphers;                     /* up to TLS 1.2, OpenSSL's list; NULL: its default */
     const char *cipher_suites;               /* TLS 1.3 */
-    const char *const *protocols;            /* for ALPN, best first, NULL at the end; NULL: "http/1.1" */
+    const char *const *protocols; /* for ALPN, best first, NULL at the end; NULL: HTTP/1 */
 } pn_tls_options;
 
 /* 0, PN_ENOMEM or PN_EBAD_CONFIG with what is wrong in `why`. The caller has the first reference. */
