@@ -130,6 +130,7 @@ pn_transfer *pn_transfer_create(lua_State *L, const pn_http_plan *plan, pn_http_
     t->call.body_limit_bytes = plan->body_limit_bytes;
     t->call.redirects_max = plan->redirects_max;
     t->call.body = body_of(L, plan);
+    t->call.decodes = plan->streams;
     t->lua = lua;
     t->task = NULL;
     t->request = request;
