@@ -129,7 +129,7 @@ int pn_http_plan_request(lua_State *L, pn_http_plan *plan, pn_http_request **req
 
 /* ---- metrics (http_record.c) ---- */
 
-#define PN_HTTP_TAGS_MAX 64 /* of one request */
+#define PN_HTTP_TAGS_MAX 32 /* of one request; with the system's they fit a series of metrics.h */
 
 typedef struct pn_http_tags pn_http_tags;
 

@@ -18,7 +18,10 @@ void pn_download_on_body(pn_transfer *t, const char *data, size_t size) {
     t->is_done = true;
 }
 
-void pn_download_on_done(pn_transfer *t) { pn_inflow_wake(&t->download->in); }
+void pn_download_on_done(pn_transfer *t) {
+    pn_handle_forget(&t->download->handle); /* what is left of it is memory */
+    pn_inflow_wake(&t->download->in);
+}
 
 static void pause_call(pn_inflow *in, bool is_on) {
     pn_http_call *call = &download_of(in)->transfer->call;

@@ -56,17 +56,21 @@ static void close_handle(pn_handle *handle) {
     pn_http_server_close(s->server, 0);
 }
 
+static void begin_close(pn_serving *s, uint64_t grace_ns) {
+    if (s == NULL) return;
+    s->handle.born = 0; /* nobody has left it open */
+    pn_http_server_close(s->server, grace_ns);
+}
+
 /* server:close([grace]) */
 static int l_close(lua_State *L) {
     pn_server_box *box = check_server(L);
-    uint64_t grace_ns = pn_opt_duration(L, 2, PN_HTTP_CLOSE_GRACE_NS);
-    if (box->serving != NULL) pn_http_server_close(box->serving->server, grace_ns);
+    begin_close(box->serving, pn_opt_duration(L, 2, PN_HTTP_CLOSE_GRACE_NS));
     return 0;
 }
 
 static int l_close_variable(lua_State *L) {
-    pn_server_box *box = check_server(L);
-    if (box->serving != NULL) pn_http_server_close(box->serving->server, PN_HTTP_CLOSE_GRACE_NS);
+    begin_close(check_server(L)->serving, PN_HTTP_CLOSE_GRACE_NS);
     return 0;
 }
 
