@@ -13,7 +13,7 @@
 #define SPIN_NS          50000   /* the longest spin before a sleep */
 #define SPIN_WORTH_MAX   64
 #define STACK_BYTES      ((size_t)8 << 20)
-#define STACK_BASE       ((char *)0x210000000000) /* seeded runs: stacks at fixed addresses */
+#define STACK_BASE       ((char *)0x7ea000000000) /* seeded runs: stacks at fixed addresses */
 
 /* The only thread-local of the runtime: who am I, for signal handlers and allocation doors. */
 static _Thread_local pn_worker *this_worker;
