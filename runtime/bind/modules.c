@@ -4,6 +4,7 @@
 extern const luaL_Reg pn_actor_functions[];
 extern const luaL_Reg pn_json_functions[];
 extern const luaL_Reg pn_log_functions[];
+extern const luaL_Reg pn_process_functions[];
 extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 extern const luaL_Reg pn_http_functions[];
@@ -13,6 +14,7 @@ const pn_module pn_modules[] = {
     {"perilune.http", pn_http_functions, NULL, NULL},
     {"perilune.json", pn_json_functions, pn_open_json, NULL},
     {"perilune.log", pn_log_functions, NULL, NULL},
+    {"perilune.process", pn_process_functions, NULL, NULL},
     {"perilune.timer", pn_timer_functions, NULL, NULL},
     {"perilune.leftovers", pn_leftovers_functions, NULL, NULL},
     {NULL, NULL, NULL, NULL},

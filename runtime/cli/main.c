@@ -3,6 +3,7 @@
 
 #include "base/version.h"
 #include "cli/cli.h"
+#include "core/guardian.h"
 #include "lua/args.h"
 
 static const pn_command *const commands[] = {
@@ -80,6 +81,7 @@ const pn_command pn_command_version = {
 };
 
 int main(int argc, char **argv) {
+    if (pn_guardian_is(argc, argv)) return pn_guardian_main(argc, argv);
     if (argc < 2) {
         print_overview(stderr);
         return PN_STATUS_USAGE;

@@ -40,7 +40,7 @@ typedef enum pn_wait {
     PN_WAIT_MATCH,   /* for a message that is not in the mailbox yet; in lua->matchers */
     PN_WAIT_REPLY,   /* for the message with wait_ref */
     PN_WAIT_SPACE,   /* for room in a mailbox */
-    PN_WAIT_JOIN,    /* for another task; in its joiners */
+    PN_WAIT_LIST,    /* in a list: another task's joiners, those who wait for an engine's object */
     PN_WAIT_TIMER,
     PN_WAIT_IO, /* for an engine's callback, which calls pn_task_ready */
 } pn_wait;

@@ -288,7 +288,7 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
         if (kind == PN_WAIT_MATCH) lua->matched_count = lua->actor->arrived_count;
         lua->actor->is_waiting = true;
     }
-    if (kind == PN_WAIT_JOIN) pn_list_push(&((pn_task *)task->context)->joiners, &task->queue);
+    if (kind == PN_WAIT_LIST) pn_list_push(task->context, &task->queue);
     if (timeout_ns != PN_NO_TIMEOUT) begin_timer(task, timeout_ns);
     lua->yield = PN_YIELD_BLOCK;
     pn_lua_park(L);
@@ -305,9 +305,29 @@ int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k) {
     return lua_yieldk(L, 0, context, k);
 }
 
+int pn_task_wait_in(lua_State *L, pn_list *list, uint64_t timeout_ns, lua_KContext context,
+                    lua_KFunction k) {
+    pn_lua_of(L)->current->context = list;
+    return pn_task_wait(L, PN_WAIT_LIST, timeout_ns, context, k);
+}
+
+void pn_tasks_wake(pn_list *list, int code) {
+    while (!pn_list_empty(list)) {
+        pn_task_ready(PN_CONTAINER(list->next, pn_task, queue), code);
+    }
+}
+
 int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k) {
-    pn_lua_of(L)->current->context = other;
-    return pn_task_wait(L, PN_WAIT_JOIN, timeout_ns, 0, k);
+    return pn_task_wait_in(L, &other->joiners, timeout_ns, 0, k);
+}
+
+bool pn_task_may_wait(lua_State *L) {
+    const pn_lua *lua = pn_lua_of(L);
+    if (lua->is_closing || !pn_lua_can_yield(L)) return false;
+    for (const pn_scope *s = lua->current->scopes; s != NULL; s = s->outer) {
+        if (s->has_fired) return false;
+    }
+    return true;
 }
 
 pn_task *pn_task_woken(lua_State *L) {
@@ -531,16 +551,10 @@ void pn_task_release(pn_task *task) {
     pn_mem_free(&task->lua->actor->ledger, task, sizeof *task);
 }
 
-static void wake_joiners(pn_task *task) {
-    while (!pn_list_empty(&task->joiners)) {
-        pn_task_ready(PN_CONTAINER(task->joiners.next, pn_task, queue), 0);
-    }
-}
-
 static void finish(pn_task *task) {
     bool is_main = task == &task->lua->main;
     settle(task);
-    wake_joiners(task);
+    pn_tasks_wake(&task->joiners, 0);
     if (task->on_end != NULL) task->on_end(task, task->on_end_context);
     if (is_main) {
         pn_actor_end(task->lua->actor, pn_exit_normal());

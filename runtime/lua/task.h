@@ -29,6 +29,15 @@ void pn_task_check_block(lua_State *L);
  * is called, once. */
 int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k);
 
+/* Waits in a list, until somebody takes the task out with pn_task_ready, as pn_tasks_wake does. Whoever
+ * owns the list wakes all before it goes. */
+int pn_task_wait_in(lua_State *L, pn_list *list, uint64_t timeout_ns, lua_KContext context,
+                    lua_KFunction k);
+void pn_tasks_wake(pn_list *list, int code);
+
+/* Whether the task may wait here and now: it can be suspended, and has not been cancelled. */
+bool pn_task_may_wait(lua_State *L);
+
 /* Waits until another task has finished. */
 int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k);
 
