@@ -30,7 +30,7 @@ end
 
 --- Runs a program to its end: its standard output, its exit code and its standard error.
 function M.run(...)
-  local proc <close> = assert(process.spawn { ... })
+  local proc <close> = assert(process.spawn { output_limit = "16MB", ... })
   local code = assert(proc:wait("30s"))
   return proc:output("stdout"), code, proc:output("stderr")
 end
@@ -58,6 +58,14 @@ function M.curl(url, ...)
   table.insert(words, url)
   return M.run("curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "20",
     table.unpack(words))
+end
+
+--- Sends the bytes to a port of this machine and returns all that comes back until the peer ends.
+function M.raw(port, bytes)
+  local script = ("exec 3<>/dev/tcp/127.0.0.1/%d; cat >&3; timeout 20 cat <&3"):format(port)
+  local proc <close> = assert(process.spawn { "bash", "-c", script, stdin = bytes })
+  assert(proc:wait("30s"))
+  return proc:output("stdout")
 end
 
 --- nginx with these lines in its `http` block; `$DIR` and `$PORT` are replaced. A process with `url`
