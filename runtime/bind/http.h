@@ -115,7 +115,7 @@ typedef struct pn_http_plan {
     uint64_t upload_size; /* of a producer's body; UINT64_MAX: not known */
     uint32_t redirects_max;
     pn_http_body body;
-    bool has_options, has_json, streams;
+    bool has_options, has_json, has_tags, streams;
     bool has_timeout; /* `timeout` says how long all of it may take */
     const char *content_type; /* of a form or JSON; NULL */
 } pn_http_plan;
@@ -127,6 +127,23 @@ void pn_http_plan_read(lua_State *L, pn_http_plan *plan, pn_text method);
  * lives until the next call. Raises what is misuse. */
 int pn_http_plan_request(lua_State *L, pn_http_plan *plan, pn_http_request **request, const char **why);
 
+/* ---- metrics (http_record.c) ---- */
+
+#define PN_HTTP_TAGS_MAX 32 /* of one request; with the system's they fit a series of metrics.h */
+
+typedef struct pn_http_tags pn_http_tags;
+
+/* Raises what is misuse of the options `tags` and `name`; whether there are any. */
+bool pn_http_tags_check(lua_State *L);
+
+/* The request's own tags, from its options, which were checked: a copy. PN_ENOMEM. */
+int pn_http_tags_read(lua_State *L, pn_http_tags **tags);
+void pn_http_tags_free(pn_lua *lua, pn_http_tags *tags); /* NULL is fine */
+
+/* Records what the transfer's last hop was. */
+struct pn_transfer;
+void pn_http_record(const struct pn_transfer *transfer);
+
 /* ---- a request under way (http_transfer.c) ---- */
 
 typedef struct pn_transfer {
@@ -134,6 +151,7 @@ typedef struct pn_transfer {
     pn_lua *lua;
     pn_task *task; /* that waits for it; NULL */
     pn_http_request *request; /* the first one */
+    pn_http_tags *tags;       /* its own; NULL */
     struct pn_download *download; /* the body is read as it comes; NULL */
     bool is_done, has_head;
     bool is_held; /* a Lua object owns it: a cancelled wait only ends it */
@@ -154,21 +172,47 @@ pn_transfer *pn_transfer_woken(lua_State *L);
 void pn_transfer_wake(pn_transfer *transfer); /* from the engine's callbacks */
 
 #define PN_HTTP_ERROR_BYTES 512
+#define PN_HTTP_URL_BYTES   1024
+
+/* The URL without user and password, for people and metrics; one that had them is cut to `out`. */
+pn_text pn_http_shown_url(pn_text url, char out[PN_HTTP_URL_BYTES]);
 
 /* What went wrong, for people; "" if nothing did. */
 void pn_transfer_describe(const pn_transfer *transfer, char out[PN_HTTP_ERROR_BYTES]);
 
-/* ---- bodies that flow (http_download.c, http_upload.c) ---- */
+/* ---- bodies that flow (http_inflow.c, http_download.c, http_upload.c) ---- */
 
-#define PN_HTTP_AHEAD_BYTES_MAX 65536 /* of a body that came and was not read: past that the server waits */
+#define PN_HTTP_AHEAD_BYTES_MAX 65536 /* of a body that came and was not read: past that its sender waits */
+
+typedef struct pn_inflow pn_inflow;
+
+typedef struct pn_inflow_source {
+    void (*pause)(pn_inflow *in, bool is_on);
+    int (*push_end)(lua_State *L, pn_inflow *in); /* nil, or the triple; 0: it goes on */
+    void (*close)(pn_inflow *in);                 /* nobody reads any more */
+    void (*free)(pn_inflow *in);                  /* the Lua object goes */
+} pn_inflow_source;
+
+struct pn_inflow {
+    pn_flow flow;
+    const pn_inflow_source *source;
+    pn_buf buffer;   /* read, not taken */
+    pn_task *reader; /* that waits; NULL */
+    bool is_paused, is_closed;
+};
+
+extern const pn_flow_class pn_inflow_class;
+
+void pn_inflow_init(pn_inflow *in, const pn_inflow_source *source, pn_lua *lua);
+void pn_inflow_end(pn_inflow *in); /* closes it without telling the source; idempotent */
+bool pn_inflow_add(pn_inflow *in, const char *data, size_t size); /* false: no memory */
+void pn_inflow_wake(pn_inflow *in);
+pn_inflow *pn_inflow_of(pn_flow *flow);
 
 typedef struct pn_download {
-    pn_flow flow;
+    pn_inflow in;
     pn_transfer *transfer;
     pn_handle handle;
-    pn_buf buffer;
-    pn_task *reader;
-    bool is_closed, is_paused;
 } pn_download;
 
 int pn_download_create(pn_transfer *transfer); /* PN_ENOMEM */

@@ -9,6 +9,7 @@
 
 #include "base/version.h"
 #include "lua/args.h"
+#include "lua/json_value.h"
 #include "net/http_headers.h"
 #include "net/url.h"
 
@@ -110,14 +111,11 @@ static void read_options(lua_State *L, pn_http_plan *plan) {
 /* ---- the body ---- */
 
 static void encode_json(lua_State *L) {
-    pn_module_require(L, "perilune.json");
-    lua_getfield(L, -1, "encode");
-    lua_pushvalue(L, PN_HTTP_SLOT_JSON);
-    lua_call(L, 1, 3);
-    if (!lua_isnil(L, -2)) luaL_error(L, "option 'json': %s", lua_tostring(L, -2));
-    lua_pop(L, 2);
+    if (pn_json_encode(L, PN_HTTP_SLOT_JSON, &(pn_json_style){0}) != 1) {
+        luaL_error(L, "option 'json': %s", lua_tostring(L, -2));
+    }
     lua_replace(L, PN_HTTP_SLOT_BODY);
-    lua_pop(L, 1);
+    lua_settop(L, PN_HTTP_SLOT_LAST);
 }
 
 static void encode_form(lua_State *L) {
@@ -178,6 +176,7 @@ void pn_http_plan_read(lua_State *L, pn_http_plan *plan, pn_text method) {
         if (plan->first_byte_timeout_ns == 0) plan->first_byte_timeout_ns = plan->timeout_ns;
         plan->timeout_ns = 0;
     }
+    plan->has_tags = pn_http_tags_check(L);
     make_body(L, plan);
 }
 

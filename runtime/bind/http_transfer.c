@@ -58,9 +58,12 @@ static pn_transfer *transfer_of(pn_http_call *call) { return PN_CONTAINER(call, 
 static void on_done(pn_http_call *call) {
     pn_transfer *t = transfer_of(call);
     t->is_done = true;
+    if (call->err != PN_EBAD_URL) pn_http_record(t); /* a redirect to nowhere: no request was made */
     if (t->download != NULL) pn_download_on_done(t);
     pn_transfer_wake(t);
 }
+
+static void on_hop(pn_http_call *call) { pn_http_record(transfer_of(call)); }
 
 static void on_head(pn_http_call *call) {
     pn_transfer *t = transfer_of(call);
@@ -74,10 +77,16 @@ static void on_body(pn_http_call *call, const char *data, size_t size) {
 
 static void on_writable(pn_http_call *call) { pn_transfer_wake(transfer_of(call)); }
 
-static const pn_http_call_events events = {.on_done = on_done, .on_writable = on_writable};
+static const pn_http_call_events events = {
+    .on_done = on_done, .on_hop = on_hop, .on_writable = on_writable,
+};
 
 static const pn_http_call_events stream_events = {
-    .on_done = on_done, .on_head = on_head, .on_body = on_body, .on_writable = on_writable,
+    .on_done = on_done,
+    .on_hop = on_hop,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_writable = on_writable,
 };
 
 /* What the response holds is the actor's. The collector is told of bytes that it does not see, so that
@@ -121,9 +130,11 @@ pn_transfer *pn_transfer_create(lua_State *L, const pn_http_plan *plan, pn_http_
     t->call.body_limit_bytes = plan->body_limit_bytes;
     t->call.redirects_max = plan->redirects_max;
     t->call.body = body_of(L, plan);
+    t->call.decodes = plan->streams;
     t->lua = lua;
     t->task = NULL;
     t->request = request;
+    t->tags = NULL;
     t->download = NULL;
     t->is_done = t->has_head = t->is_held = false;
     if (PN_UNLIKELY(plan->body == PN_HTTP_BODY_IS_PRODUCER)) {
@@ -131,11 +142,11 @@ pn_transfer *pn_transfer_create(lua_State *L, const pn_http_plan *plan, pn_http_
         t->call.upload = is_sized ? PN_HTTP_UPLOAD_SIZED : PN_HTTP_UPLOAD_CHUNKED;
         t->call.upload_size = is_sized ? plan->upload_size : 0;
     }
-    if (PN_UNLIKELY(plan->streams && pn_download_create(t) != 0)) {
-        pn_transfer_destroy(t);
-        pn_raise_code(L, PN_ENOMEM);
-    }
-    return t;
+    int err = PN_UNLIKELY(plan->has_tags) ? pn_http_tags_read(L, &t->tags) : 0;
+    if (PN_UNLIKELY(plan->streams) && err == 0) err = pn_download_create(t);
+    if (PN_LIKELY(err == 0)) return t;
+    pn_transfer_destroy(t);
+    pn_raise_code(L, err);
 }
 
 void pn_transfer_destroy(pn_transfer *t) {
@@ -143,6 +154,7 @@ void pn_transfer_destroy(pn_transfer *t) {
     pn_http_call_close(&t->call);
     pn_download_destroy(t->download);
     pn_http_request_release(t->request);
+    pn_http_tags_free(t->lua, t->tags);
     pn_mem_free(&t->lua->actor->ledger, t, sizeof *t);
 }
 
@@ -155,6 +167,15 @@ static void __attribute__((format(printf, 2, 3))) add(char *out, const char *for
     va_start(args, format);
     vsnprintf(out + size, PN_HTTP_ERROR_BYTES - size, format, args);
     va_end(args);
+}
+
+pn_text pn_http_shown_url(pn_text text, char out[PN_HTTP_URL_BYTES]) {
+    pn_url url;
+    if (pn_url_parse(&url, text, NULL) != 0 || url.userinfo.at == NULL) return text;
+    const char *rest = url.userinfo.at + url.userinfo.size, *end = text.at + text.size;
+    int size = snprintf(out, PN_HTTP_URL_BYTES, "%.*s****%.*s", (int)(url.userinfo.at - text.at), text.at,
+                        (int)(end - rest), rest);
+    return pn_text_make(out, size < PN_HTTP_URL_BYTES ? (size_t)size : PN_HTTP_URL_BYTES - 1);
 }
 
 static void add_place(const pn_url *url, char *out) {
@@ -175,7 +196,9 @@ static void add_what(const pn_http_call *call, const pn_http_request *request, c
         add(out, "no TLS with ");
         add_place(&url, out);
     } else {
-        add(out, "%.*s %.*s", (int)method.size, method.at, (int)text.size, text.at);
+        char room[PN_HTTP_URL_BYTES];
+        pn_text shown = pn_http_shown_url(text, room);
+        add(out, "%.*s %.*s", (int)method.size, method.at, (int)shown.size, shown.at);
     }
 }
 

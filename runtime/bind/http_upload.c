@@ -140,6 +140,9 @@ int pn_upload_run(lua_State *L, const pn_http_plan *plan) {
     if (err != 0) return give_up(L, err, why);
     u->transfer->is_held = true;
     err = pn_http_call_start(&u->transfer->call, request);
-    if (err != 0) u->transfer->is_done = true;
+    if (err != 0) {
+        pn_http_record(u->transfer);
+        u->transfer->is_done = true;
+    }
     return pump(L);
 }

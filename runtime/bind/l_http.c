@@ -1,5 +1,5 @@
 /* perilune.http: requests. */
-#include "bind/http.h"
+#include "bind/http_serve.h"
 
 static int answered(lua_State *L, int status, lua_KContext context) {
     (void)status, (void)context;
@@ -20,6 +20,7 @@ static int run(lua_State *L, const pn_http_plan *plan, pn_http_request *request)
     lua_settop(L, plan->body == PN_HTTP_BODY_IS_TEXT ? PN_HTTP_SLOT_BODY : PN_HTTP_SLOT_URL);
     int err = pn_http_call_start(&t->call, request);
     if (PN_UNLIKELY(err != 0)) {
+        pn_http_record(t);
         pn_response_push(L, t);
         return pn_response_return(L);
     }
@@ -69,5 +70,5 @@ static int l_request(lua_State *L) {
 const luaL_Reg pn_http_functions[] = {
     {"get", l_get},       {"post", l_post}, {"put", l_put},         {"patch", l_patch},
     {"delete", l_delete}, {"head", l_head}, {"options", l_options}, {"request", l_request},
-    {NULL, NULL},
+    {"serve", pn_http_l_serve}, {NULL, NULL},
 };

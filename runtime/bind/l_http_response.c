@@ -7,6 +7,10 @@
  */
 #include "bind/http.h"
 
+#include "lua/json_value.h"
+#include "net/http_headers.h"
+#include "net/inflate.h"
+
 #define INLINE_BYTES_MAX 4096 /* of a body */
 
 enum { VALUE_BODY = 1, VALUE_HEADERS, VALUES = VALUE_HEADERS };
@@ -14,8 +18,10 @@ enum { VALUE_BODY = 1, VALUE_HEADERS, VALUES = VALUE_HEADERS };
 typedef struct pn_response {
     pn_http_timings timings;
     uint64_t body_bytes; /* received */
+    uint64_t body_limit_bytes; /* of what it decodes to */
     const char *tls_version;
     int err;        /* 0: there is an answer */
+    int body_err;   /* the body was read, but cannot be decoded */
     int error_code; /* k6's */
     uint32_t url_size, error_size, head_size, body_size; /* the parts of `text` */
     uint32_t headers_at, headers_size;                   /* within the head */
@@ -82,13 +88,15 @@ static void copy_body(const pn_http_message *message, char *to) {
     }
 }
 
-static void take_head(pn_response *r, const pn_http_message *message) {
+static void take_head(pn_response *r, const pn_transfer *t) {
+    const pn_http_message *message = &t->call.response;
     const pn_http_head *head = &message->head;
     r->status = head->status;
     r->minor = head->minor;
     r->headers_at = head->headers_at;
     r->headers_size = head->headers_size;
     r->body_bytes = message->body_bytes;
+    r->body_limit_bytes = t->call.body_limit_bytes;
     memcpy(head_of(r), message->first.data, head->size);
 }
 
@@ -104,7 +112,7 @@ typedef struct pushing {
 /* The body of a response that is read as it comes. The response is on top. */
 static void attach_stream(lua_State *L, pushing *p) {
     p->is_taken = true; /* pn_flow_push frees it if it cannot be */
-    pn_flow_push(L, &p->transfer->download->flow);
+    pn_flow_push(L, &p->transfer->download->in.flow);
     lua_setiuservalue(L, -2, VALUE_BODY);
 }
 
@@ -138,7 +146,7 @@ static int push_response(lua_State *L) {
     r->timings = call->timings;
     r->tls_version = call->tls_version;
     r->is_inline = is_inline && !streams;
-    if (has_head) take_head(r, message);
+    if (has_head) take_head(r, t);
     if (p.body > 0) copy_body(message, body_of(r));
     r->error_code = pn_http_error_code(err, call->phase, r->status);
     if (streams) {
@@ -181,35 +189,89 @@ int pn_response_return(lua_State *L) {
 
 /* ---- the body ---- */
 
-/* Takes the body out of its holder: where it was read to, it is not needed twice. */
-static void take_body(lua_State *L, pn_transfer **box) {
+/* A body over this is decoded to a buffer that does not stay. */
+#define SCRATCH_BYTES_MAX (256 << 10)
+
+static pn_encoding encoding_of(pn_response *r) {
+    pn_text lines = pn_text_make(head_of(r) + r->headers_at, r->headers_size);
+    return pn_encoding_parse(pn_http_headers_find(lines, PN_TEXT("content-encoding")));
+}
+
+static int inflate_inline(pn_response *r, pn_ledger *ledger, pn_encoding encoding, pn_buf *out) {
+    pn_inflate *decoder = pn_inflate_create(ledger, encoding);
+    if (decoder == NULL) return PN_ENOMEM;
+    int err = pn_inflate_feed(decoder, body_of(r), r->body_size, out);
+    if (err == 0) err = pn_inflate_finish(decoder);
+    pn_inflate_destroy(decoder);
+    return err;
+}
+
+/* Pushes the decoded body; or notes why it cannot be and pushes nil. `t` is NULL for one that is inline. */
+static void push_inflated(lua_State *L, pn_response *r, pn_encoding encoding, const pn_transfer *t) {
+    pn_http_service *s = pn_http_service_of(L);
+    pn_buf *out = &s->text;
+    pn_buf_clear(out);
+    out->limit_bytes = r->body_limit_bytes < SIZE_MAX ? (size_t)r->body_limit_bytes : SIZE_MAX;
+    int err = t == NULL ? inflate_inline(r, s->io->ledger, encoding, out)
+                        : pn_http_message_decode(&t->call.response, out);
+    out->limit_bytes = SIZE_MAX;
+    if (err == PN_ENOMEM) pn_raise_code(L, err);
+    r->body_err = err;
+    if (err != 0) {
+        lua_pushnil(L);
+    } else {
+        lua_pushlstring(L, out->data, out->size);
+    }
+    if (out->capacity > SCRATCH_BYTES_MAX) pn_buf_close(out);
+}
+
+/* Takes a body that came as it is out of its holder: where it was read to, it is not needed twice. */
+static void push_gathered(lua_State *L, pn_transfer **box) {
     pn_transfer *t = *box;
+    size_t size = t->call.response.body_bytes;
     luaL_Buffer text;
+    copy_body(&t->call.response, luaL_buffinitsize(L, &text, size));
+    *box = NULL;
+    pn_transfer_destroy(t);
+    luaL_pushresultsize(&text, size);
+}
+
+static void push_held(lua_State *L, pn_response *r, pn_transfer **box) {
+    pn_transfer *t = *box;
     pn_text view;
     if (t == NULL) luaL_error(L, "body: there was no memory for it before, and it is gone");
-    if (pn_http_message_view(&t->call.response, &view)) {
+    pn_encoding encoding = encoding_of(r);
+    if (encoding == PN_ENCODING_GZIP || encoding == PN_ENCODING_DEFLATE) {
+        push_inflated(L, r, encoding, t);
+    } else if (pn_http_message_view(&t->call.response, &view)) {
         lua_pushlstring(L, view.at, view.size);
     } else {
-        size_t size = t->call.response.body_bytes;
-        copy_body(&t->call.response, luaL_buffinitsize(L, &text, size));
-        *box = NULL;
-        pn_transfer_destroy(t);
-        luaL_pushresultsize(&text, size);
+        push_gathered(L, box);
         return;
     }
     *box = NULL;
     pn_transfer_destroy(t);
 }
 
+static void push_inline(lua_State *L, pn_response *r) {
+    pn_encoding encoding = r->body_size == 0 ? PN_ENCODING_IDENTITY : encoding_of(r);
+    if (encoding == PN_ENCODING_GZIP || encoding == PN_ENCODING_DEFLATE) {
+        push_inflated(L, r, encoding, NULL);
+    } else {
+        lua_pushlstring(L, body_of(r), r->body_size); /* what we cannot decode stays as it came */
+    }
+}
+
+/* The response is at index 1. */
 static int push_body(lua_State *L, pn_response *r) {
-    int type = lua_getiuservalue(L, 1, VALUE_BODY);
-    if (type == LUA_TSTRING) return 1;
+    if (lua_getiuservalue(L, 1, VALUE_BODY) == LUA_TSTRING) return 1;
+    if (r->body_err != 0) return 0;
     if (r->is_inline) {
-        lua_pushlstring(L, body_of(r), r->body_size);
+        push_inline(L, r);
     } else {
         pn_transfer **box = luaL_testudata(L, -1, BODY_CLASS);
         if (box == NULL) return 1; /* a stream */
-        take_body(L, box);
+        push_held(L, r, box);
     }
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, 1, VALUE_BODY);
@@ -256,13 +318,19 @@ static int push_tls_version(lua_State *L, pn_response *r) {
 }
 
 static int push_error(lua_State *L, pn_response *r) {
+    if (r->body_err != 0) {
+        lua_pushfstring(L, "body: %s", pn_err_text(r->body_err));
+        return 1;
+    }
     if (r->err == 0) return 0;
     lua_pushlstring(L, error_of(r), r->error_size);
     return 1;
 }
 
 static int push_error_code(lua_State *L, pn_response *r) {
-    lua_pushinteger(L, r->error_code);
+    int code = r->error_code;
+    if (r->body_err != 0) code = pn_http_error_code(r->body_err, PN_HTTP_PHASE_RECEIVING, r->status);
+    lua_pushinteger(L, code);
     return 1;
 }
 
@@ -323,6 +391,19 @@ static const field fields[] = {
 
 static pn_response *check_response(lua_State *L) { return luaL_checkudata(L, 1, PN_RESPONSE_CLASS); }
 
+/* res:json([path]) */
+static int l_json(lua_State *L) {
+    pn_response *r = check_response(L);
+    size_t path_size, size;
+    const char *path = luaL_optlstring(L, 2, "", &path_size);
+    if (r->err != 0) return pn_push_error(L, r->err, "%.*s", (int)r->error_size, error_of(r));
+    int count = push_body(L, r);
+    if (r->body_err != 0) return pn_push_error(L, r->body_err, NULL);
+    if (count == 0 || lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "json: the body is a stream");
+    const char *text = lua_tolstring(L, -1, &size);
+    return pn_json_decode_at(L, text, size, path, path_size, NULL);
+}
+
 /* Lets a large body go that nobody wants; a stream's connection with it. */
 static int l_close(lua_State *L) {
     check_response(L);
@@ -340,7 +421,7 @@ static int l_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg response_methods[] = {{"close", l_close}, {NULL, NULL}};
+static const luaL_Reg response_methods[] = {{"json", l_json}, {"close", l_close}, {NULL, NULL}};
 
 static int response_index(lua_State *L) {
     pn_response *r = check_response(L);
@@ -373,4 +454,4 @@ static const luaL_Reg response_metamethods[] = {
     {"__index", response_index}, {"__close", l_close}, {"__tostring", response_tostring}, {NULL, NULL},
 };
 
-const pn_class pn_class_response = {PN_RESPONSE_CLASS, NULL, response_metamethods};
+const pn_class pn_class_response = {PN_RESPONSE_CLASS, response_methods, response_metamethods};

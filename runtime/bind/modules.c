@@ -31,6 +31,9 @@ const pn_module pn_modules[] = {
 };
 
 extern const pn_class pn_class_http_body;
+extern const pn_class pn_class_http_reply;
+extern const pn_class pn_class_http_request;
+extern const pn_class pn_class_http_server;
 extern const pn_class pn_class_http_upload;
 extern const pn_class pn_class_logger;
 extern const pn_class pn_class_log_scope;
@@ -42,6 +45,9 @@ extern const pn_class pn_class_timer;
 
 static const pn_class *const classes[] = {
     &pn_class_http_body,
+    &pn_class_http_reply,
+    &pn_class_http_request,
+    &pn_class_http_server,
     &pn_class_http_upload,
     &pn_class_logger,
     &pn_class_log_scope,
