@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lua/luv_bridge.h"
 #include "lua/module.h"
 #include "lua/stream.h"
 #include "lua/task.h"
@@ -33,6 +34,15 @@ static void *refused(pn_lua *lua) {
     return NULL;
 }
 
+/* Not to be refused; the system may only end the process. */
+static void *allocate_surely(pn_ledger *ledger, void *block, size_t old_size, size_t new_size) {
+    void *result = pn_mem_must(ledger, new_size);
+    if (block == NULL) return result;
+    memcpy(result, block, old_size < new_size ? old_size : new_size);
+    pn_mem_free(ledger, block, old_size);
+    return result;
+}
+
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
     pn_lua *lua = context;
     pn_ledger *ledger = &lua->actor->ledger;
@@ -47,7 +57,10 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
     } else {
         result = pn_mem_resize(ledger, block, old_size, new_size);
     }
-    if (PN_UNLIKELY(result == NULL)) return refused(lua);
+    if (PN_UNLIKELY(result == NULL)) {
+        return lua->must_allocate ? allocate_surely(ledger, block, old_size, new_size)
+                                  : refused(lua);
+    }
     lua->refusals = 0;
     return result;
 }
@@ -130,8 +143,8 @@ static void close_handles(pn_lua *lua) {
     }
 }
 
-static void stop(pn_actor *actor) {
-    pn_lua *lua = actor->state;
+static void begin_closing(pn_lua *lua) {
+    pn_actor *actor = lua->actor;
     lua->is_closing = true;
     lua->is_killed = false;
     actor->ledger.limit_bytes = INT64_MAX; /* the way out needs a little */
@@ -140,10 +153,19 @@ static void stop(pn_actor *actor) {
     pn_tasks_close(lua);
     close_handles(lua);
     if (lua->program != NULL) discard(actor->worker, lua->program);
+}
+
+/* Called again when luv had to let a thread finish first. */
+static void stop(pn_actor *actor) {
+    pn_lua *lua = actor->state;
+    if (!lua->is_closing) begin_closing(lua);
+    actor->lingers = !pn_luv_drain(lua);
+    if (actor->lingers) return;
     lua->current = &lua->main;
     lua->running = lua->L;
     lua_close(lua->L);
     lua->running = NULL;
+    pn_luv_free(lua);
     pn_mem_free(&actor->ledger, lua->table, lua->table_capacity * sizeof(pn_task *));
     actor->state = NULL;
     pn_mem_free(&actor->ledger, lua, sizeof *lua);

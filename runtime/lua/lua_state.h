@@ -55,6 +55,7 @@ struct pn_task {
     bool is_cancelled;
     bool has_index;
     bool is_detached;    /* no Lua value refers to it: goes when it has finished */
+    bool is_dormant;     /* of the runtime, with nothing to do: no answer can be hoped for from it */
     bool is_supervised;  /* an error ends the task only (iterations, handlers), told to on_end */
     int code;            /* what woke it: 0 or a negative code */
     int argument_count;  /* before its first resume: values on the coroutine's stack */
@@ -119,6 +120,7 @@ struct pn_lua {
     pn_list sends; /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
+    bool must_allocate; /* no error may be raised now: the limit does not hold */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
 };

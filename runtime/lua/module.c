@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lua/luv_bridge.h"
 #include "lua/task.h"
 
 extern const pn_embedded_file pn_embedded[];
@@ -88,6 +89,7 @@ int pn_lua_open(pn_runtime *runtime, const pn_module *modules) {
     shared->modules = modules;
     shared->ledger = &runtime->shared;
     pn_smap_init(&shared->code, &runtime->shared.door);
+    pn_luv_prepare();
     int err = pn_globals_load_base(shared);
     if (err != 0) {
         pn_mem_free(&runtime->shared, shared, sizeof *shared);
@@ -211,7 +213,11 @@ static bool push_known(lua_State *L, const char *name) {
     const pn_module *ours = known ? NULL : find_ours(L, name);
     if (ours != NULL) {
         lua_pop(L, 1);
-        push_lazy(L, ours);
+        if (ours->functions != NULL) {
+            push_lazy(L, ours);
+        } else {
+            ours->open(L);
+        }
         lua_pushvalue(L, -1);
         lua_setfield(L, -3, name);
         known = true;
