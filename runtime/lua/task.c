@@ -520,6 +520,7 @@ static void end_failed(pn_task *task, int status) {
     }
     pn_task_fail_actor(task, status);
     settle(task);
+    if (task->is_detached) pn_task_release(task);
 }
 
 /* ---- running ---- */
