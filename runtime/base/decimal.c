@@ -188,8 +188,7 @@ static struct decimal fewest_digits(uint64_t low, uint64_t twice, bool has_rest,
     }
     uint64_t below = twice / (2 * unit), rest = twice % (2 * unit);
     bool up = rest > unit || (rest == unit && (has_rest || below % 2 == 1));
-    if (below < first) up = true;
-    if (below + 1 > last) up = false;
+    if (below < first) up = true; /* the interval never reaches further down than up */
     return (struct decimal){below + up, dropped};
 }
 

@@ -16,8 +16,7 @@ static lua_Integer end_tasks(pn_lua *lua, uint64_t mark) {
     while (link != &lua->tasks) {
         pn_task *task = PN_CONTAINER(link, pn_task, all);
         link = link->prev;
-        if (task->born <= mark || task == lua->current) continue;
-        pn_task_cancel(task);
+        if (task->born <= mark || !pn_task_cancel(task)) continue;
         count++;
         link = lua->tasks.prev; /* closing it may have ended others */
     }
@@ -37,8 +36,8 @@ static void end_handles(lua_State *L, pn_lua *lua, uint64_t mark) {
         lua_pop(L, 1);
         lua_pushinteger(L, n);
         lua_setfield(L, -2, handle->kind);
-        handle->close(handle);
         pn_list_remove(&handle->link);
+        handle->close(handle); /* its memory may go with it */
         link = lua->handles.prev;
     }
 }

@@ -1,15 +1,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
 #include "core/guardian.h"
 #include "lua/args.h"
 
-#define VERSION "0.1.0"
-
 static const pn_command *const commands[] = {
+    &pn_command_run,
     &pn_command_exec,
     &pn_command_test,
+    &pn_command_inspect,
+    &pn_command_new,
     &pn_command_bench,
     &pn_command_repl,
     &pn_command_version,
@@ -63,7 +65,7 @@ static int run_help(int argc, char **argv) {
 
 static int run_version(int argc, char **argv) {
     (void)argc, (void)argv;
-    printf("perilune " VERSION " (%s, libuv %s)\n", LUA_RELEASE, uv_version_string());
+    printf("perilune " PN_VERSION " (%s, libuv %s)\n", LUA_RELEASE, uv_version_string());
     return PN_STATUS_OK;
 }
 

@@ -44,6 +44,10 @@ static int open_workers(pn_runtime *runtime) {
     return 0;
 }
 
+static void warn(void *context, const char *message) {
+    pn_log_printf(&((pn_runtime *)context)->log, PN_LOG_WARN, "%s", message);
+}
+
 /* The runtime lies in memory of its own ledger. */
 static pn_runtime *allocate(pn_heap *heap) {
     pn_ledger ledger;
@@ -81,12 +85,18 @@ int pn_runtime_create(pn_runtime **created, const pn_runtime_options *options) {
     if (err != 0) goto no_slots;
     pn_names_init(&runtime->names, &runtime->shared);
     pn_assert(pthread_mutex_init(&runtime->lock, NULL) == 0);
+    runtime->metrics = pn_metrics_create(&runtime->shared);
+    err = runtime->metrics != NULL ? 0 : PN_ENOMEM;
+    if (err != 0) goto no_metrics;
+    if (options->keeps_series) pn_metrics_keep_series(runtime->metrics, warn, runtime);
     err = open_workers(runtime);
     if (err != 0) goto no_workers;
     *created = runtime;
     return 0;
 
 no_workers:
+    pn_metrics_destroy(runtime->metrics);
+no_metrics:
     pthread_mutex_destroy(&runtime->lock);
     pn_names_close(&runtime->names);
     pn_slots_close(&runtime->slots);
@@ -159,6 +169,7 @@ void pn_runtime_destroy(pn_runtime *runtime) {
     close_workers(runtime, runtime->worker_count);
     pn_assert(messages_live(runtime) == 0);
     pn_mem_free(&runtime->shared, runtime->workers_block, workers_bytes(runtime));
+    pn_metrics_destroy(runtime->metrics);
     pthread_mutex_destroy(&runtime->lock);
     pn_names_close(&runtime->names);
     pn_slots_close(&runtime->slots);

@@ -11,6 +11,7 @@
 #define PN_CORE_RUNTIME_H
 
 #include "base/log.h"
+#include "core/metrics.h"
 #include "core/names.h"
 #include "core/watchdog.h"
 #include "core/worker.h"
@@ -18,8 +19,6 @@
 #define PN_DEAD_LETTERS_KEPT 128
 #define PN_SLICE_MS_DEFAULT  10
 #define PN_STUCK_MS_DEFAULT  30000
-
-typedef struct pn_metrics pn_metrics;
 
 typedef struct pn_runtime_options {
     unsigned workers; /* 0: one a core */
@@ -29,6 +28,7 @@ typedef struct pn_runtime_options {
     uint32_t slice_ms; /* 0: the defaults */
     uint32_t stuck_ms;
     bool no_spin;
+    bool keeps_series; /* any selector of any metric can be asked for: for tests, not for load */
     bool takes_signals; /* SIGINT and SIGTERM go to on_signal */
     const pn_log *log;  /* NULL: nowhere */
     void *context;

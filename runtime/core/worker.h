@@ -20,10 +20,9 @@
 #include "base/buf.h"
 #include "core/actor.h"
 #include "core/io.h"
+#include "core/metrics.h"
 
 #define PN_WORKERS_MAX 64
-
-typedef struct pn_metrics_shard pn_metrics_shard;
 
 typedef struct pn_job {
     struct pn_job *next;
@@ -39,6 +38,14 @@ typedef struct pn_outbox {
 typedef struct pn_counts {
     _Atomic uint64_t sent, received, dropped, dead_letters, late_replies, spawned, exited;
 } pn_counts;
+
+/* Engines that a worker has one of, made by who first needs them and closed with the worker. */
+typedef enum pn_service_id { PN_SERVICE_HTTP, PN_SERVICE_LOAD, PN_SERVICES } pn_service_id;
+
+typedef struct pn_service {
+    void *object; /* NULL: nobody has needed it yet */
+    void (*close)(void *object);
+} pn_service;
 
 struct pn_worker {
     pn_io io;
@@ -66,7 +73,7 @@ struct pn_worker {
     uint32_t idle_count;
     uint32_t spin_worth; /* 0 to 64: how much spinning has paid lately */
     pn_counts counts;
-    void *services[8]; /* per-worker engines by pn_service number: http client, load ... */
+    pn_service services[PN_SERVICES];
 
     /* Shared with other threads. */
     _Alignas(64) _Atomic(pn_msg *) inbox;

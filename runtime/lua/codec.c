@@ -359,6 +359,8 @@ static void encode_upvalue(struct encoder *e, int function, int n, const struct 
     lua_pop(L, 1);
 }
 
+static bool encode_module(struct encoder *e, int index);
+
 static void encode_function(struct encoder *e, int index, const struct level *level, int depth) {
     lua_State *L = e->L;
     if (!e->takes_functions) refuse(e, level, "a function cannot be sent (functions travel in spawn)");
@@ -374,6 +376,7 @@ static void encode_function(struct encoder *e, int index, const struct level *le
         lua_pop(L, 2);
         return;
     }
+    if (lua_iscfunction(L, index) && encode_module(e, index)) return; /* a module that is a function */
     if (lua_iscfunction(L, index)) refuse(e, level, "a C function cannot be copied to another actor");
     uint32_t seen = memo_number(e, lua_topointer(L, index), e->function_count + 1);
     if (seen != 0) {

@@ -24,6 +24,7 @@ typedef struct pn_lua pn_lua;
 typedef struct pn_task pn_task;
 typedef struct pn_scope pn_scope;
 typedef struct pn_frame pn_frame;
+typedef struct pn_team pn_team;
 
 #define PN_LUA_PARKED       ((uintptr_t)1)
 #define PN_LUA_MARKS        ((uintptr_t)7)
@@ -51,9 +52,11 @@ struct pn_task {
     lua_State *co;
     uint8_t wait; /* pn_wait */
     bool is_finished;
+    bool is_entered; /* it is on the C stack: runs, or runs what cancels another task */
     bool has_failed;
     bool is_cancelled;
     bool has_index;
+    bool has_own_body;   /* the function at its bottom is ours and can be suspended */
     bool is_detached;    /* no Lua value refers to it: goes when it has finished */
     bool is_dormant;     /* of the runtime, with nothing to do: no answer can be hoped for from it */
     bool is_supervised;  /* an error ends the task only (iterations, handlers), told to on_end */
@@ -65,6 +68,7 @@ struct pn_task {
     uint64_t wait_ref;   /* of the present wait; 0: none */
     pn_timer timer;      /* of the present wait */
     pn_msg *msg;         /* what woke it; owned */
+    pn_call *calling;    /* the request whose reply it waits for; counted */
     pn_call *serving;    /* the request it serves: deadline and chain; counted */
     pn_request_id *request_id; /* its own, before that of the request it serves; counted, or NULL */
     pn_scope *scopes;    /* innermost first */
@@ -73,12 +77,31 @@ struct pn_task {
     void *context;                                /* of cancel, and of the waiter */
     void (*on_end)(pn_task *task, void *context); /* is_supervised */
     void *on_end_context;
+    pn_team *team;
+    bool is_member;      /* of the team, not its leader */
+    bool is_endless;     /* a repeating timer: its team does not wait for it */
+    const void *labels;  /* of load/labels.h: what its samples are tagged with; inherited by its tasks */
 };
 
-/* A scope of with_timeout. */
+/* Tasks that belong to one undertaking, a user's iteration: those that its leader begins, and theirs. An
+ * error of a member is the team's affair, not the actor's. The leader sets task->team; members join when
+ * they are spawned. */
+struct pn_team {
+    uint32_t count; /* members */
+    void *context;
+    /* A moment of the clock after which code that cannot be suspended is made to raise; NULL: none. */
+    const _Atomic uint64_t *deadline_ns;
+    /* In the member's coroutine as it was raised; the member is finished afterwards. */
+    void (*on_fail)(pn_team *team, pn_task *member);
+    void (*on_empty)(pn_team *team); /* the last member has left */
+};
+
+/* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of the task
+ * while the coroutine is suspended by its user. */
 struct pn_scope {
     pn_scope *outer;
-    pn_task *task;
+    pn_task *task; /* NULL: closed */
+    lua_State *co;
     pn_timer timer;
     uint64_t deadline_ns;
     bool has_fired;
@@ -99,12 +122,15 @@ struct pn_lua {
     uint8_t yield;     /* pn_yield of the yield under way */
     bool is_closing;   /* the actor is dead: close variables and finalizers run */
     bool is_killed;    /* raise at every instruction */
+    bool is_resetting; /* close variables of a coroutine that is closed run */
     bool is_over_limit; /* ... because it passed its memory limit again */
     bool is_full;      /* all libraries opened */
     bool is_lazy;      /* the globals' lazy metatable is in place */
     volatile bool wants_preempt;
     uint8_t refusals;  /* of memory over the limit, in a row */
     uint8_t breaches;  /* raises that this made */
+    uint8_t to_refuse; /* memory is refused so many times, to raise without a message handler */
+    int64_t limit_bytes; /* ... and this is the limit afterwards */
     uint64_t close_deadline_ns;
     pn_list tasks, ready, receivers, matchers;
     uint64_t matched_count; /* of the actor's arrivals, when the matchers last looked */
@@ -119,10 +145,12 @@ struct pn_lua {
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */
+    int64_t uncollected_bytes; /* held outside, since the collector was last told */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
     bool must_allocate; /* no error may be raised now: the limit does not hold */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
+    const char *no_blocking; /* why blocking calls are refused now ("... at file level"); NULL */
 };
 
 static inline pn_lua *pn_lua_of(lua_State *L) {
@@ -130,6 +158,20 @@ static inline pn_lua *pn_lua_of(lua_State *L) {
 }
 
 static inline uintptr_t *pn_lua_marks(lua_State *L) { return (uintptr_t *)lua_getextraspace(L); }
+
+/* The main coroutine is never marked: new ones begin with a copy of its extra space. It is a task's, so
+ * where it is suspended the runtime has done it. */
+static inline void pn_lua_park(lua_State *L) {
+    if (L != pn_lua_of(L)->L) *pn_lua_marks(L) |= PN_LUA_PARKED;
+}
+
+static inline bool pn_lua_is_parked(lua_State *L) {
+    if (L == pn_lua_of(L)->L) return lua_status(L) == LUA_YIELD;
+    return (*pn_lua_marks(L) & PN_LUA_PARKED) != 0;
+}
+
+/* Nothing waits any more: only close variables and finalizers of the dead run. */
+static inline bool pn_lua_is_ending(const pn_lua *lua) { return lua->is_closing || lua->is_killed; }
 
 static inline pn_worker *pn_lua_worker(const pn_lua *lua) { return lua->actor->worker; }
 
@@ -174,6 +216,10 @@ _Noreturn void pn_raise_code(lua_State *L, int code); /* with the code's own tex
 
 /* As above when code < 0; otherwise pushes true and returns 1. */
 int pn_push_result(lua_State *L, int code);
+
+/* Raises without calling message handlers, which a killed one might stay in for ever: Lua does so only
+ * for want of memory, so memory is refused. Does not return. */
+void pn_lua_throw(lua_State *L);
 
 /* A traceback without allocating Lua memory, which an errored or full state may not have. */
 void pn_lua_traceback(lua_State *L, const char *message, pn_buf *out);

@@ -25,9 +25,8 @@ typedef struct luv {
     bool is_paused;     /* too many callbacks are under way */
     bool is_held;       /* io: real I/O is outstanding */
     bool is_closing, is_closed;
-    bool has_lost;       /* there was no memory for a callback */
-    int64_t limit_bytes; /* the actor's, while it is lifted */
-    pn_handle leftover;  /* see pn_luv_note */
+    bool has_lost;      /* there was no memory for a callback */
+    pn_handle leftover; /* see pn_luv_note */
     /* In the worker's loop; this struct is freed when they are closed and `lua` is NULL. */
     uv_poll_t poll;
     uv_timer_t alarm;
@@ -39,20 +38,10 @@ static const char module_key = 0; /* registry: the module's table */
 
 static luv *luv_of(lua_State *L) { return pn_lua_of(L)->luv; }
 
-/* ---- the limit of memory ---- */
+/* Between these two no allocation of Lua fails, so that nothing is raised. */
+static void forbid_errors(luv *u) { u->lua->must_allocate = true; }
 
-/* Between these two no allocation fails, so nothing is raised. */
-static void lift_limit(luv *u) {
-    pn_lua *lua = u->lua;
-    u->limit_bytes = lua->actor->ledger.limit_bytes;
-    lua->actor->ledger.limit_bytes = INT64_MAX;
-    lua->must_allocate = true;
-}
-
-static void restore_limit(luv *u) {
-    u->lua->actor->ledger.limit_bytes = u->limit_bytes;
-    u->lua->must_allocate = false;
-}
+static void allow_errors(luv *u) { u->lua->must_allocate = false; }
 
 /* ---- callbacks ---- */
 
@@ -89,7 +78,7 @@ static int call_back(lua_State *L, int arguments, int results, int flags) {
         lua_pop(L, arguments + 1);
         return 0;
     }
-    restore_limit(u);
+    allow_errors(u);
     pn_task *task = create_callback(L, arguments);
     if (task == NULL) {
         u->has_lost = true;
@@ -100,7 +89,7 @@ static int call_back(lua_State *L, int arguments, int results, int flags) {
         u->under_way++;
         pn_task_run(task);
     }
-    lift_limit(u);
+    forbid_errors(u);
     return 0;
 }
 
@@ -182,12 +171,12 @@ static int pump(lua_State *L) {
     luv *u = luv_of(L);
     bool more = true;
     luaL_checkstack(L, STACK_ROOM, "luv");
-    for (int i = 0; i < ROUNDS_MAX && more; i++) {
+    for (int i = 0; i < ROUNDS_MAX && more && u->lua->yield != PN_YIELD_PREEMPT; i++) {
         u->is_touched = false;
         u->is_running = true;
-        lift_limit(u);
+        forbid_errors(u);
         uv_run(&u->loop, UV_RUN_NOWAIT);
-        restore_limit(u);
+        allow_errors(u);
         u->is_running = false;
         if (u->has_lost) pn_raise(L, "not enough memory for a luv callback");
         if (u->lua->actor->exit != NULL) return 0;
@@ -287,9 +276,9 @@ static lua_Integer push_handles(lua_State *L, luv *u) {
     luaL_checkstack(L, 4, "handles");
     lua_newtable(L);
     collection c = {u, L, 0};
-    lift_limit(u);
+    forbid_errors(u);
     uv_walk(&u->loop, collect, &c);
-    restore_limit(u);
+    allow_errors(u);
     return c.count;
 }
 

@@ -16,11 +16,6 @@ local CALLS = {
     places = { "cli" },
   },
   {
-    why = "ends the process; an assert does that",
-    names = { "abort" },
-    places = { "base/assert", "memory/ledger" },
-  },
-  {
     why = "reads a clock; only base/clock may",
     names = {
       "time", "clock", "times", "ftime", "gettimeofday", "clock_gettime", "timespec_get",
@@ -169,7 +164,6 @@ local function self_test(cc)
     expect(1, { ["core/a"] = "_Thread_local int n; _Thread_local int m = 2;" })
     expect(1, { ["core/a"] = "_Thread_local int n;", ["lua/b"] = "_Thread_local int m;" })
     expect(1, { ["core/a"] = "#include <stdlib.h>\n#define OUT exit\nvoid f(void) { OUT(1); }" })
-    expect(1, { ["net/a"] = "#include <stdlib.h>\nvoid f(void) { abort(); }" })
     expect(1, { ["core/a"] = "#include <time.h>\nlong f(void) { return time(0); }" })
     expect(1, { ["core/a"] = "#include <stdlib.h>\nint f(void) { return rand(); }" })
     expect(2, { ["core/a"] = "#include <stdlib.h>\nvoid *p(void) { return malloc(9); }"

@@ -71,6 +71,15 @@ TEST(decimal_ties_go_to_even) {
             check_mantissa(between * pow5[k] + (uint64_t)(int64_t)step, -k);
         }
     }
+    for (int i = 0; i < 100000; i++) { /* as little above and below a tie as 64 bits of digits can say */
+        uint64_t between = (pn_rand_draw(&r) >> 10 | 1ULL << 53) | 1, pow5 = 1;
+        int k = 1 + (int)pn_rand_below(&r, 27), down = 54;
+        for (int n = 0; n < k; n++) pow5 *= 5;
+        down -= __builtin_clzll(pow5);
+        unsigned __int128 product = (unsigned __int128)between * pow5;
+        uint64_t below = (uint64_t)(down > 0 ? product >> down : product << -down);
+        for (uint64_t step = 0; step <= 1; step++) check_mantissa(below + step, -k);
+    }
     check_parse("9007199254740993");
     check_parse("9007199254740993.0000000000000000000000000000000000000000000000000000000000000000001");
     check_parse("2.4703282292062327208e-324"); /* half of the smallest: 0 or 5e-324 */
@@ -203,6 +212,8 @@ TEST(decimal_format_layout) {
     check_text(-1.5, "-1.5");
     check_text(0.3, "0.3");
     check_text(0.1 + 0.2, "0.30000000000000004");
+    check_text(1073741824.00390625, "1073741824.0039062"); /* as near as ...63: the even one */
+    check_text(1073741824.01171875, "1073741824.0117188");
     check_text(100.0, "100.0");
     check_text(1e15, "1000000000000000.0");
     check_text(9007199254740991.0, "9007199254740991.0");

@@ -177,6 +177,9 @@ TEST(json_errors_say_where_and_what) {
         {"]", "line 1, column 1: expected a value, found ']'"},
         {"1 2", "line 1, column 3: expected nothing behind the value, found '2'"},
         {"{}x", "line 1, column 3: expected nothing behind the value, found 'x'"},
+        {"\f1", "line 1, column 1: expected a value, found byte 0x0c"},
+        {"[\v]", "line 1, column 2: expected a value or ']', found byte 0x0b"},
+        {"1\xc2\xa0", "line 1, column 2: expected nothing behind the value, found '\xc2\xa0'"},
         {"tru", "line 1, column 4: expected true, found the end"},
         {"nulL", "line 1, column 4: expected null, found 'L'"},
         {"fals3", "line 1, column 5: expected false, found '3'"},
@@ -449,7 +452,7 @@ TEST(json_find_walks_to_a_path) {
 TEST(json_find_says_what_is_not_there) {
     static const char *const absent[] = {
         "item", "items[3]", "items[1].id.x", "items[1].id[1]", "items.id", "n.x", "[1]", "items[\"1\"]",
-        "items[18446744073709551616]", "[\"1\"].x", "a", "item\\u0073",
+        "items[18446744073709551616]", "items[18446744073709551617]", "[\"1\"].x", "a", "item\\u0073",
     };
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         check_find(DOCUMENT, absent[i], "not_found: there is no value at the path");
@@ -605,6 +608,37 @@ TEST(json_writer_reports_a_full_buffer_and_no_memory) {
             p.ledger.limit_bytes = INT64_MAX;
         }
     }
+    owner_close(&p);
+}
+
+/* Whatever a text ends with, it fits exactly; and without memory that is what is said. */
+TEST(json_writer_needs_no_more_than_it_writes) {
+    static const char *const texts[] = {
+        "\"\\\"\"", "\"\\u0001\"", "\"\xc3\xa9\"", "\"abc\"", "-5", "0.5", "null", "true", "false",
+        "[]", "{}", "{\"a\":1}", "[[1],\"\\n\"]",
+    };
+    owner p;
+    pn_buf out;
+    pn_json_reader r;
+    pn_json_writer w;
+    owner_open(&p);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        size_t size = strlen(texts[i]);
+        for (size_t limit = 0; limit <= size; limit++) {
+            pn_buf_init(&out, &p.ledger.door);
+            out.limit_bytes = limit;
+            pn_json_reader_init(&r, texts[i], size, NULL);
+            pn_json_writer_init(&w, &out, 0, 0);
+            CHECK_EQ(copy(&r, &w), limit < size ? PN_ETOO_LARGE : 0);
+            pn_buf_close(&out);
+        }
+    }
+    pn_buf_init(&out, &p.ledger.door);
+    out.limit_bytes = 4;
+    p.ledger.limit_bytes = 0;
+    pn_json_writer_init(&w, &out, 0, 0);
+    CHECK_EQ(pn_json_write_null(&w), PN_ENOMEM);
+    pn_buf_close(&out);
     owner_close(&p);
 }
 
