@@ -83,10 +83,32 @@ static int panic(lua_State *L) {
     return 0; /* Lua aborts */
 }
 
+/* Lua's own warnings, about errors in finalizers, come in pieces. Without memory for all, the last is
+ * shown. */
+static bool gather_warning(pn_lua *lua, const char *piece) {
+    pn_ledger *ledger = &lua->actor->ledger;
+    if (lua->warning == NULL) {
+        lua->warning = pn_mem_try(ledger, sizeof *lua->warning);
+        if (lua->warning == NULL) return false;
+        pn_buf_init(lua->warning, &ledger->door);
+    }
+    return pn_buf_add_text(lua->warning, piece);
+}
+
+static void drop_warning(pn_lua *lua) {
+    if (lua->warning == NULL) return;
+    pn_buf_close(lua->warning);
+    pn_mem_free(&lua->actor->ledger, lua->warning, sizeof *lua->warning);
+    lua->warning = NULL;
+}
+
 static void on_warning(void *context, const char *message, int to_be_continued) {
     pn_lua *lua = context;
-    if (to_be_continued) return; /* our own warnings come in one piece; Lua's finalizer ones do not */
-    pn_log_printf(&pn_lua_worker(lua)->runtime->log, PN_LOG_WARN, "%s", message);
+    bool is_gathered = (to_be_continued || lua->warning != NULL) && gather_warning(lua, message);
+    if (to_be_continued) return;
+    pn_log_printf(&pn_lua_worker(lua)->runtime->log, PN_LOG_WARN, "%s",
+                  is_gathered ? pn_buf_text(lua->warning) : message);
+    drop_warning(lua);
 }
 
 /* ---- boot ---- */
@@ -186,6 +208,7 @@ static void stop(pn_actor *actor) {
     lua_close(lua->L);
     lua->running = NULL;
     pn_luv_free(lua);
+    drop_warning(lua);
     pn_mem_free(&actor->ledger, lua->table, lua->table_capacity * sizeof(pn_task *));
     actor->state = NULL;
     pn_mem_free(&actor->ledger, lua, sizeof *lua);

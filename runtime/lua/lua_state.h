@@ -142,6 +142,7 @@ struct pn_lua {
     uint64_t birth_count; /* of tasks and handles: what is younger than a moment */
     uint64_t request_count; /* request ids made here */
     void *program; /* what to run; until it has started */
+    pn_buf *warning; /* pieces of one that is not complete; NULL */
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */

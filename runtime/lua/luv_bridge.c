@@ -26,6 +26,7 @@ typedef struct luv {
     bool is_held;       /* io: real I/O is outstanding */
     bool is_closing, is_closed;
     bool has_lost;      /* there was no memory for a callback */
+    bool drops_callbacks;
     pn_handle leftover; /* see pn_luv_note */
     /* In the worker's loop; this struct is freed when they are closed and `lua` is NULL. */
     uv_poll_t poll;
@@ -74,7 +75,8 @@ static pn_task *create_callback(lua_State *L, int arguments) {
 static int call_back(lua_State *L, int arguments, int results, int flags) {
     luv *u = luv_of(L);
     (void)results, (void)flags; /* luv asks for none */
-    if (u->is_closing || u->lua->actor->exit != NULL || u->has_lost) {
+    bool drops = u->drops_callbacks || u->is_closing || u->has_lost;
+    if (drops || u->lua->actor->exit != NULL) {
         lua_pop(L, arguments + 1);
         return 0;
     }
@@ -91,6 +93,12 @@ static int call_back(lua_State *L, int arguments, int results, int flags) {
     }
     forbid_errors(u);
     return 0;
+}
+
+/* The stack on which luv prepares its calls. */
+static void call_back_on(luv *u, lua_State *L) {
+    luv_set_loop(L, &u->loop);
+    luv_context(L)->mode = UV_RUN_DEFAULT; /* the loop is being run, whenever anybody asks */
 }
 
 /* ---- the pump ---- */
@@ -439,9 +447,8 @@ static void create_pump(lua_State *L, luv *u) {
     u->pump->born = 0; /* older than anything that a test runner would end */
     pn_task_serve(u->pump, NULL);
     pn_task_set_request_id(u->pump, NULL);
-    luv_set_loop(u->pump->co, &u->loop);
+    call_back_on(u, u->pump->co);
     luv_set_callback(L, call_back);
-    luv_context(L)->mode = UV_RUN_DEFAULT; /* the loop is being run, whenever anybody asks */
 }
 
 /* Each step may be interrupted by an error; the next call goes on from there. */
@@ -486,7 +493,7 @@ static void begin_closing(luv *u) {
     lua->must_allocate = true;
     lua_gc(lua->L, LUA_GCSTOP); /* no finalizer runs in what follows; lua_close does not ask */
     lua_checkstack(lua->L, STACK_ROOM);
-    luv_set_loop(lua->L, &u->loop);
+    call_back_on(u, lua->L);
     uv_walk(&u->loop, close_inner, NULL);
 }
 
@@ -535,27 +542,39 @@ static void count_open(uv_handle_t *handle, void *context) {
     if (!is_own(c->u, handle) && !uv_is_closing(handle)) c->count++;
 }
 
-/* Closes them as scripts do. Within a task, as pn_luv_note. */
-static void close_leftovers(pn_handle *handle) {
-    luv *u = PN_CONTAINER(handle, luv, leftover);
-    lua_State *L = u->lua->running;
-    pn_handle_forget(handle);
-    if (u->lua->is_closing) return; /* pn_luv_drain closes all */
-    lua_Integer count = push_handles(L, u);
-    for (lua_Integer i = 1; i <= count; i++) {
-        lua_rawgeti(L, -1, i);
-        const uv_handle_t *const *box = lua_touserdata(L, -1);
-        if (box == NULL || *box == NULL || uv_is_closing(*box)) {
-            lua_pop(L, 1);
-            continue;
-        }
+/* Closes it as scripts do, so that luv forgets it. */
+static void close_as_script(lua_State *L) { /* a handle's userdata on top, which is popped */
+    const uv_handle_t *const *box = lua_touserdata(L, -1);
+    if (box != NULL && *box != NULL && !uv_is_closing(*box)) {
         lua_rawgetp(L, LUA_REGISTRYINDEX, &module_key);
         lua_getfield(L, -1, "close");
         lua_pushvalue(L, -3);
         lua_call(L, 1, 0);
-        lua_pop(L, 2);
+        lua_pop(L, 1);
     }
     lua_pop(L, 1);
+}
+
+/* All handles, at once, and nobody is called back. Within a task that is not the pump. */
+static void close_leftovers(pn_handle *handle) {
+    luv *u = PN_CONTAINER(handle, luv, leftover);
+    lua_State *L = u->lua->running;
+    pn_handle_forget(handle);
+    if (u->lua->is_closing || u->is_running) return; /* pn_luv_drain closes all */
+    lua_Integer count = push_handles(L, u);
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, -1, i);
+        close_as_script(L);
+    }
+    lua_pop(L, 1);
+    u->drops_callbacks = true;
+    luaL_checkstack(L, STACK_ROOM, "luv");
+    call_back_on(u, L);
+    forbid_errors(u);
+    for (int i = 0; i < DRAIN_ROUNDS_MAX && is_alive(u); i++) uv_run(&u->loop, UV_RUN_NOWAIT);
+    allow_errors(u);
+    call_back_on(u, u->pump->co);
+    u->drops_callbacks = false;
 }
 
 void pn_luv_note(pn_lua *lua) {
