@@ -312,7 +312,9 @@ static uint32_t count_tasks(const pn_actor *actor) {
     if (actor->behaviour != &pn_lua_behaviour || actor->state == NULL) return 0;
     const pn_lua *lua = actor->state;
     uint32_t n = 0;
-    for (const pn_list *l = lua->tasks.next; l != &lua->tasks; l = l->next) n++;
+    for (const pn_list *l = lua->tasks.next; l != &lua->tasks; l = l->next) {
+        n += PN_CONTAINER(l, const pn_task, all)->born > 0; /* not those of the runtime */
+    }
     return n;
 }
 

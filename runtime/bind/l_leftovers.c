@@ -1,8 +1,11 @@
 /* perilune.leftovers: for test runners. What the calling actor has begun since a moment, and its end. */
 #include "bind/bind.h"
 
+#include "lua/luv_bridge.h"
+
 /* A moment: what is begun later is younger. */
 static int l_mark(lua_State *L) {
+    pn_luv_note(pn_lua_of(L));
     lua_pushinteger(L, (lua_Integer)pn_lua_of(L)->birth_count);
     return 1;
 }
@@ -44,6 +47,7 @@ static void end_handles(lua_State *L, pn_lua *lua, uint64_t mark) {
 static int l_sweep(lua_State *L) {
     pn_lua *lua = pn_lua_of(L);
     uint64_t mark = (uint64_t)luaL_checkinteger(L, 1);
+    pn_luv_note(lua);
     lua_pushinteger(L, end_tasks(lua, mark));
     end_handles(L, lua, mark);
     return 2;

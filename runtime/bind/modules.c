@@ -1,6 +1,8 @@
 /* modules.c - the table of modules and classes: where a new binding is entered. */
 #include "bind/bind.h"
 
+#include "lua/luv_bridge.h"
+
 extern const luaL_Reg pn_actor_functions[];
 extern const luaL_Reg pn_json_functions[];
 extern const luaL_Reg pn_log_functions[];
@@ -13,6 +15,7 @@ extern const luaL_Reg pn_metrics_functions[];
 extern const luaL_Reg pn_load_functions[];
 
 const pn_module pn_modules[] = {
+    {"luv", NULL, pn_luv_push, NULL},
     {"perilune.actor", pn_actor_functions, pn_open_actor, NULL},
     {"perilune.http", pn_http_functions, NULL, NULL},
     {"perilune.json", pn_json_functions, pn_open_json, NULL},

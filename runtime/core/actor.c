@@ -312,14 +312,23 @@ static void notify_space(pn_actor *actor) {
     }
 }
 
+void pn_actor_reap_again(pn_actor *actor) {
+    pn_assert(actor->exit != NULL);
+    if (!pn_list_linked(&actor->run_link)) pn_list_push(&actor->worker->ended, &actor->run_link);
+}
+
 void pn_actor__reap(pn_actor *actor) {
     pn_worker *worker = actor->worker;
     pn_runtime *runtime = worker->runtime;
     if (actor->is_started) actor->behaviour->stop(actor);
     worker->current = NULL; /* an interrupt finds it no more */
-    tell_everybody(actor);
-    bury_mailbox(actor);
-    notify_space(actor);
+    if (!actor->is_told) {
+        actor->is_told = true;
+        tell_everybody(actor);
+        bury_mailbox(actor);
+        notify_space(actor);
+    }
+    if (actor->lingers) return;
     free_name(&runtime->shared, actor->name);
     pn_exit_release(actor->exit);
     pn_assert(pn_ledger_live(&actor->ledger) == 0);

@@ -49,7 +49,9 @@ typedef struct pn_behaviour {
     void (*describe)(pn_actor *actor, char *text, size_t room);
     /* Could any task of the actor, other than those that wait in this chain of calls, receive? */
     bool (*can_receive)(const pn_actor *actor, const pn_call *chain);
-    /* The actor has ended: give back everything. actor->exit says why. */
+    /* The actor has ended: give back everything. actor->exit says why. What is still in the hands of
+     * others may make it linger: everybody is told of its end, but it is asked again to stop, after
+     * pn_actor_reap_again. */
     void (*stop)(pn_actor *actor);
 } pn_behaviour;
 
@@ -58,6 +60,8 @@ struct pn_actor {
     bool is_waiting; /* a receiver waits: a message wakes the actor */
     bool traps_exit;
     bool is_started;
+    bool lingers; /* set by stop: something of it is still in use */
+    bool is_told; /* everybody has been told of its end */
     uint8_t overflow;
     uint32_t capacity;
     pn_pid pid;
@@ -105,6 +109,9 @@ void pn_actor_wake(pn_actor *actor);
 
 /* Ends it. The first reason stands. Takes over the reference. */
 void pn_actor_end(pn_actor *actor, pn_exit *exit);
+
+/* What an ended actor lingered for may be over. */
+void pn_actor_reap_again(pn_actor *actor);
 
 /* Sends a USER or REQUEST message. 0: consumed. PN_ENOPROC, PN_EMAILBOX_FULL (policies reject and
  * block): the message is still the caller's. `from` may be NULL. */

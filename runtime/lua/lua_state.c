@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lua/luv_bridge.h"
 #include "lua/module.h"
 #include "lua/stream.h"
 #include "lua/task.h"
@@ -37,6 +38,15 @@ static void *refused(pn_lua *lua) {
     return NULL;
 }
 
+/* Not to be refused; the system may only end the process. */
+static void *allocate_surely(pn_ledger *ledger, void *block, size_t old_size, size_t new_size) {
+    void *result = pn_mem_must(ledger, new_size);
+    if (block == NULL) return result;
+    memcpy(result, block, old_size < new_size ? old_size : new_size);
+    pn_mem_free(ledger, block, old_size);
+    return result;
+}
+
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
     pn_lua *lua = context;
     pn_ledger *ledger = &lua->actor->ledger;
@@ -51,7 +61,10 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
     } else {
         result = pn_mem_resize(ledger, block, old_size, new_size);
     }
-    if (PN_UNLIKELY(result == NULL)) return refused(lua);
+    if (PN_UNLIKELY(result == NULL)) {
+        return lua->must_allocate ? allocate_surely(ledger, block, old_size, new_size)
+                                  : refused(lua);
+    }
     lua->refusals = 0;
     return result;
 }
@@ -70,10 +83,32 @@ static int panic(lua_State *L) {
     return 0; /* Lua aborts */
 }
 
+/* Lua's own warnings, about errors in finalizers, come in pieces. Without memory for all, the last is
+ * shown. */
+static bool gather_warning(pn_lua *lua, const char *piece) {
+    pn_ledger *ledger = &lua->actor->ledger;
+    if (lua->warning == NULL) {
+        lua->warning = pn_mem_try(ledger, sizeof *lua->warning);
+        if (lua->warning == NULL) return false;
+        pn_buf_init(lua->warning, &ledger->door);
+    }
+    return pn_buf_add_text(lua->warning, piece);
+}
+
+static void drop_warning(pn_lua *lua) {
+    if (lua->warning == NULL) return;
+    pn_buf_close(lua->warning);
+    pn_mem_free(&lua->actor->ledger, lua->warning, sizeof *lua->warning);
+    lua->warning = NULL;
+}
+
 static void on_warning(void *context, const char *message, int to_be_continued) {
     pn_lua *lua = context;
-    if (to_be_continued) return; /* our own warnings come in one piece; Lua's finalizer ones do not */
-    pn_log_printf(&pn_lua_worker(lua)->runtime->log, PN_LOG_WARN, "%s", message);
+    bool is_gathered = (to_be_continued || lua->warning != NULL) && gather_warning(lua, message);
+    if (to_be_continued) return;
+    pn_log_printf(&pn_lua_worker(lua)->runtime->log, PN_LOG_WARN, "%s",
+                  is_gathered ? pn_buf_text(lua->warning) : message);
+    drop_warning(lua);
 }
 
 /* ---- boot ---- */
@@ -150,8 +185,8 @@ static void close_handles(pn_lua *lua) {
     }
 }
 
-static void stop(pn_actor *actor) {
-    pn_lua *lua = actor->state;
+static void begin_closing(pn_lua *lua) {
+    pn_actor *actor = lua->actor;
     lua->is_closing = true;
     lua->is_killed = false;
     actor->ledger.limit_bytes = INT64_MAX; /* the way out needs a little */
@@ -160,10 +195,20 @@ static void stop(pn_actor *actor) {
     pn_tasks_close(lua);
     close_handles(lua);
     if (lua->program != NULL) discard(actor->worker, lua->program);
+}
+
+/* Called again when luv had to let a thread finish first. */
+static void stop(pn_actor *actor) {
+    pn_lua *lua = actor->state;
+    if (!lua->is_closing) begin_closing(lua);
+    actor->lingers = !pn_luv_drain(lua);
+    if (actor->lingers) return;
     lua->current = &lua->main;
     lua->running = lua->L;
     lua_close(lua->L);
     lua->running = NULL;
+    pn_luv_free(lua);
+    drop_warning(lua);
     pn_mem_free(&actor->ledger, lua->table, lua->table_capacity * sizeof(pn_task *));
     actor->state = NULL;
     pn_mem_free(&actor->ledger, lua, sizeof *lua);

@@ -58,6 +58,7 @@ struct pn_task {
     bool has_index;
     bool has_own_body;   /* the function at its bottom is ours and can be suspended */
     bool is_detached;    /* no Lua value refers to it: goes when it has finished */
+    bool is_dormant;     /* of the runtime, with nothing to do: no answer can be hoped for from it */
     bool is_supervised;  /* an error ends the task only (iterations, handlers), told to on_end */
     int code;            /* what woke it: 0 or a negative code */
     int argument_count;  /* before its first resume: values on the coroutine's stack */
@@ -141,11 +142,13 @@ struct pn_lua {
     uint64_t birth_count; /* of tasks and handles: what is younger than a moment */
     uint64_t request_count; /* request ids made here */
     void *program; /* what to run; until it has started */
+    pn_buf *warning; /* pieces of one that is not complete; NULL */
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */
     int64_t uncollected_bytes; /* held outside, since the collector was last told */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
+    bool must_allocate; /* no error may be raised now: the limit does not hold */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
     const char *no_blocking; /* why blocking calls are refused now ("... at file level"); NULL */

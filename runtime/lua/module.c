@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lua/luv_bridge.h"
 #include "lua/task.h"
 
 extern const pn_embedded_file pn_embedded[];
@@ -89,6 +90,7 @@ int pn_lua_open(pn_runtime *runtime, const pn_module *modules) {
     shared->modules = modules;
     shared->ledger = &runtime->shared;
     pn_smap_init(&shared->code, &runtime->shared.door);
+    pn_luv_prepare();
     int err = pn_globals_load_base(shared);
     if (err != 0) {
         pn_mem_free(&runtime->shared, shared, sizeof *shared);
@@ -202,6 +204,10 @@ static void push_lazy_metatable(lua_State *L) {
 static void push_lazy(lua_State *L, const pn_module *module) {
     if (module->function != NULL) {
         lua_pushcfunction(L, module->function);
+        return;
+    }
+    if (module->functions == NULL && module->open != NULL) {
+        module->open(L);
         return;
     }
     lua_newtable(L);

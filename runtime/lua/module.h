@@ -13,7 +13,7 @@
 
 typedef struct pn_module {
     const char *name; /* "perilune.actor" */
-    const luaL_Reg *functions;
+    const luaL_Reg *functions;  /* NULL: `open`, if there is one, pushes the module, whole */
     void (*open)(lua_State *L); /* adds what is no function to the table on top; or NULL */
     lua_CFunction function;     /* not NULL: the module is this function, not a table */
 } pn_module;

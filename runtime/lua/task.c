@@ -321,13 +321,17 @@ int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunctio
     return pn_task_wait_in(L, &other->joiners, timeout_ns, 0, k);
 }
 
+int pn_task_yield(lua_State *L, lua_KContext context, lua_KFunction k) {
+    pn_lua *lua = pn_lua_of(L);
+    begin_wait(L, lua->current);
+    lua->yield = PN_YIELD_PREEMPT;
+    pn_lua_park(L);
+    return lua_yieldk(L, 0, context, k);
+}
+
 bool pn_task_may_wait(lua_State *L) {
     const pn_lua *lua = pn_lua_of(L);
-    if (lua->is_closing || !pn_lua_can_yield(L)) return false;
-    for (const pn_scope *s = lua->current->scopes; s != NULL; s = s->outer) {
-        if (s->has_fired) return false;
-    }
-    return true;
+    return !pn_lua_is_ending(lua) && pn_lua_can_yield(L) && !is_cancelled(L, lua->current);
 }
 
 pn_task *pn_task_woken(lua_State *L) {
@@ -419,7 +423,8 @@ static bool is_in_chain(const pn_task *task, const pn_call *chain) {
 
 bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain) {
     for (const pn_list *l = lua->tasks.next; l != &lua->tasks; l = l->next) {
-        if (!is_in_chain(PN_CONTAINER(l, pn_task, all), chain)) return true;
+        const pn_task *task = PN_CONTAINER(l, pn_task, all);
+        if (!task->is_dormant && !is_in_chain(task, chain)) return true;
     }
     return false;
 }
@@ -741,6 +746,18 @@ static void resume(pn_task *task) {
     } else {
         end_failed(task, status);
     }
+}
+
+void pn_task_run(pn_task *task) {
+    pn_lua *lua = task->lua;
+    pn_task *outer_task = lua->current;
+    lua_State *outer_running = lua->running;
+    pn_frame *outer_frames = lua->frames;
+    pn_list_remove(&task->queue);
+    resume(task);
+    lua->current = outer_task;
+    lua->running = outer_running;
+    lua->frames = outer_frames;
 }
 
 static bool may_receive(const pn_lua *lua) {

@@ -35,6 +35,13 @@ int pn_task_wait_in(lua_State *L, pn_list *list, uint64_t timeout_ns, lua_KConte
                     lua_KFunction k);
 void pn_tasks_wake(pn_list *list, int code);
 
+/* Lets the other tasks go first. */
+int pn_task_yield(lua_State *L, lua_KContext context, lua_KFunction k);
+
+/* Runs a task that is ready within the turn of the one that calls, until it ends or waits. It may be
+ * freed then, and the actor may have ended. */
+void pn_task_run(pn_task *task);
+
 /* Whether the task may wait here and now: it can be suspended, and has not been cancelled. */
 bool pn_task_may_wait(lua_State *L);
 
