@@ -443,7 +443,7 @@ static void push_letter(lua_State *L, const pn_dead_letter *letter) {
     lua_setfield(L, -2, "time");
 }
 
-/* The latest letters, oldest first, and how many there were in all. */
+/* The latest letters, oldest first; in `total`, how many there were in all. */
 static int l_dead_letters(lua_State *L) {
     pn_runtime *runtime = worker_of(L)->runtime;
     pn_dead_letter *copy = lua_newuserdatauv(L, sizeof runtime->dead_letters, 0);
@@ -457,8 +457,8 @@ static int l_dead_letters(lua_State *L) {
         push_letter(L, &copy[(count - kept + i) % PN_DEAD_LETTERS_KEPT]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    lua_pushinteger(L, (lua_Integer)count);
-    return 2;
+    set_integer(L, "total", (int64_t)count);
+    return 1;
 }
 
 /* ---- tasks ---- */

@@ -300,9 +300,13 @@ static void bury_mailbox(pn_actor *actor) {
     }
 }
 
-static void notify_space(pn_actor *actor) {
+/* Calls at most `count` of the senders that wait for room. One that finds none again may be back in the
+ * queue before this returns, so the queue is taken away meanwhile. */
+static void notify_space(pn_actor *actor, uint32_t count) {
+    pn_queue waiting = actor->space_waiters;
     pn_link *link;
-    while ((link = pn_queue_pop(&actor->space_waiters)) != NULL) {
+    pn_queue_init(&actor->space_waiters);
+    for (; count > 0 && (link = pn_queue_pop(&waiting)) != NULL; count--) {
         pn_msg *msg = (pn_msg *)link;
         pn_pid waiter = msg->from;
         msg->kind = PN_MSG_SPACE;
@@ -310,6 +314,13 @@ static void notify_space(pn_actor *actor) {
         msg->to = waiter;
         pn_worker_route(actor->worker, msg);
     }
+    pn_queue_splice_front(&actor->space_waiters, &waiting);
+}
+
+/* Free places, those taken by messages on their way not among them. */
+static uint32_t room_of(const pn_actor *actor) {
+    uint32_t depth = pn_slot_depth(actor->slot);
+    return depth < actor->capacity ? actor->capacity - depth : 0;
 }
 
 void pn_actor__reap(pn_actor *actor) {
@@ -319,7 +330,7 @@ void pn_actor__reap(pn_actor *actor) {
     worker->current = NULL; /* an interrupt finds it no more */
     tell_everybody(actor);
     bury_mailbox(actor);
-    notify_space(actor);
+    notify_space(actor, UINT32_MAX);
     free_name(&runtime->shared, actor->name);
     pn_exit_release(actor->exit);
     pn_assert(pn_ledger_live(&actor->ledger) == 0);
@@ -338,9 +349,11 @@ static void release_places(pn_actor *actor, uint32_t count) {
     if (actor->exit == NULL) pn_slot_release(actor->slot, count);
     if (PN_UNLIKELY(!pn_queue_empty(&actor->space_waiters)) &&
         actor->user_count <= actor->capacity / 2) {
-        notify_space(actor);
+        notify_space(actor, room_of(actor));
     }
 }
+
+void pn_actor_call_senders(pn_actor *self) { notify_space(self, room_of(self)); }
 
 /* Unlinks the message after `previous` (NULL: the first). */
 static pn_msg *unlink_after(pn_queue *q, pn_link *previous) {
@@ -361,6 +374,7 @@ static void drop_oldest(pn_actor *actor) {
         link = link->next;
     }
     pn_msg *msg = unlink_after(&actor->mailbox, previous);
+    actor->dropped_count++;
     release_places(actor, 1);
     pn_count(&actor->worker->counts.dropped);
     pn_runtime_dead_letter(actor->worker, msg, PN_EMAILBOX_FULL);
@@ -560,7 +574,7 @@ static void on_tie(pn_actor *actor, pn_msg *msg) {
 
 static void on_await_space(pn_actor *actor, pn_msg *msg) {
     pn_queue_push(&actor->space_waiters, &msg->link);
-    if (actor->user_count < actor->capacity) notify_space(actor);
+    notify_space(actor, room_of(actor));
 }
 
 static void deliver_alive(pn_actor *actor, pn_msg *msg) {

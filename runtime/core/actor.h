@@ -80,6 +80,7 @@ struct pn_actor {
     pn_queue space_waiters; /* AWAIT_SPACE messages of senders that wait for room */
     uint64_t arrived_count; /* messages put into the mailbox */
     uint64_t received_count; /* messages taken out of it */
+    uint64_t dropped_count;  /* ... and dropped as the oldest */
     uint64_t sent_count, turn_count;
     pn_ledger ledger;
 };
@@ -119,6 +120,16 @@ void pn_actor_await_space(pn_actor *self, pn_pid to);
 /* Takes the first message out of the mailbox; NULL when empty. pn_actor_take takes a given one after
  * `previous` (NULL: the first). The caller owns it. */
 pn_msg *pn_actor_receive(pn_actor *self);
+
+/* To be called when a receiver begins to wait and the mailbox is empty: calls the senders that wait for
+ * room, should those have gone that were called before. */
+void pn_actor_call_senders(pn_actor *self);
+
+/* How many have ever left the mailbox: who keeps a place in it compares. */
+static inline uint64_t pn_actor_taken(const pn_actor *self) {
+    return self->received_count + self->dropped_count;
+}
+
 pn_msg *pn_actor_take_after(pn_actor *self, pn_msg *previous);
 
 /* Signals. `to` may be anybody, dead or alive. */
