@@ -55,6 +55,7 @@ static void init_actor(pn_actor *actor, pn_worker *worker, const birth *b) {
     actor->slot = b->slot;
     actor->behaviour = b->spawn.behaviour;
     actor->name = b->name;
+    actor->is_member = b->spawn.is_member;
     actor->overflow = (uint8_t)b->spawn.overflow;
     actor->capacity = atomic_load_explicit(&b->slot->capacity, memory_order_relaxed);
     actor->entity = b->entity;
@@ -134,6 +135,7 @@ static void on_birth(pn_worker *worker, pn_msg *msg) {
     int err = tie_child(actor, &b);
     give_birth(worker, actor, &b);
     if (err != 0) pn_actor_end(actor, pn_exit_no_memory());
+    if (!pn_queue_empty(&worker->unborn)) pn_actor__deliver_unborn(worker);
 }
 
 void pn_actor__discard_birth(pn_worker *worker, pn_msg *msg) {
@@ -166,16 +168,25 @@ static int claim_name(pn_worker *worker, birth *b) {
     pn_runtime *runtime = worker->runtime;
     b->name = copy_name(&runtime->shared, b->spawn.name);
     if (b->name == NULL) return PN_ENOMEM;
-    int err = pn_names_set(&runtime->names, b->name, b->pid);
+    int err = b->spawn.is_member ? pn_names_join(&runtime->names, b->name, b->pid)
+                                 : pn_names_set(&runtime->names, b->name, b->pid);
     if (err == 0) return 0;
     free_name(&runtime->shared, b->name);
     b->name = NULL;
     return err;
 }
 
+static void give_name_up(pn_names *names, const char *name, bool is_member, pn_pid pid) {
+    if (is_member) {
+        pn_names_leave(names, name, pid);
+    } else {
+        pn_names_remove(names, name, pid);
+    }
+}
+
 static void unclaim_name(pn_worker *worker, birth *b) {
     if (b->name == NULL) return;
-    pn_names_remove(&worker->runtime->names, b->name, b->pid);
+    give_name_up(&worker->runtime->names, b->name, b->spawn.is_member, b->pid);
     free_name(&worker->runtime->shared, b->name);
 }
 
@@ -248,7 +259,9 @@ void pn_actor_end(pn_actor *actor, pn_exit *exit) {
     pn_worker *worker = actor->worker;
     actor->exit = exit;
     pn_slot_retire(actor->slot);
-    if (actor->name != NULL) pn_names_remove(&worker->runtime->names, actor->name, actor->pid);
+    if (actor->name != NULL) {
+        give_name_up(&worker->runtime->names, actor->name, actor->is_member, actor->pid);
+    }
     if (pn_list_linked(&actor->run_link)) {
         pn_list_remove(&actor->run_link);
         worker->run_count--;
@@ -665,11 +678,21 @@ void pn_actor__deliver(pn_worker *worker, pn_msg *msg) {
         return;
     }
     pn_slot *slot = pn_slots_of(&worker->runtime->slots, msg->to);
-    if (slot != NULL && pn_slot_is(slot, msg->to)) {
-        deliver_alive(slot->actor, msg);
-    } else {
+    if (slot == NULL || !pn_slot_is(slot, msg->to)) {
         deliver_dead(worker, msg);
+    } else if (PN_UNLIKELY(slot->actor == NULL)) {
+        pn_queue_push(&worker->unborn, &msg->link);
+    } else {
+        deliver_alive(slot->actor, msg);
     }
+}
+
+/* Again, in order: those whose actor has been born, or will not be. */
+void pn_actor__deliver_unborn(pn_worker *worker) {
+    pn_queue waiting = worker->unborn;
+    pn_link *link;
+    pn_queue_init(&worker->unborn);
+    while ((link = pn_queue_pop(&waiting)) != NULL) pn_actor__deliver(worker, (pn_msg *)link);
 }
 
 /* ---- names ---- */
@@ -692,7 +715,8 @@ int pn_actor_register(pn_actor *self, const char *name) {
 
 bool pn_actor_unregister(pn_actor *self) {
     if (self->name == NULL) return false;
-    pn_names_remove(&self->worker->runtime->names, self->name, self->pid);
+    give_name_up(&self->worker->runtime->names, self->name, self->is_member, self->pid);
+    self->is_member = false;
     free_name(&self->worker->runtime->shared, self->name);
     self->name = NULL;
     return true;

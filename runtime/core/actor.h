@@ -58,6 +58,7 @@ struct pn_actor {
     bool is_waiting; /* a receiver waits: a message wakes the actor */
     bool traps_exit;
     bool is_started;
+    bool is_member; /* of the group of its name */
     uint8_t overflow;
     uint32_t capacity;
     pn_pid pid;
@@ -89,6 +90,7 @@ typedef struct pn_spawn {
     const pn_behaviour *behaviour;
     void *argument; /* owned by the spawn, whatever its result */
     const char *name;
+    bool is_member; /* the name is a group's (core/names.h), which it joins */
     bool link, monitor;
     int on; /* worker, or -1: where the spawner is unless that is clearly more loaded */
     uint64_t memory_limit_bytes; /* 0: none */
@@ -97,7 +99,8 @@ typedef struct pn_spawn {
     uint32_t block_timeout_ms; /* 0: the default */
 } pn_spawn;
 
-/* On `worker`'s thread; `parent` may be NULL. 0, PN_ENAME_TAKEN, PN_ENOMEM, PN_ELIMIT (no slot). */
+/* On `worker`'s thread; `parent` may be NULL. 0, PN_ENAME_TAKEN, PN_ENOPROC (no such group), PN_ENOMEM,
+ * PN_ELIMIT (no slot), PN_ESTOPPED. */
 int pn_actor_spawn(pn_worker *worker, pn_actor *parent, const pn_spawn *spawn, pn_pid *pid,
                    uint64_t *monitor_ref);
 
@@ -150,6 +153,7 @@ void pn_actor_ask(pn_actor *self, pn_pid to, pn_ask_fn ask, uint64_t ref);
 
 /* For the worker. */
 void pn_actor__deliver(pn_worker *worker, pn_msg *msg); /* `to` is one of ours, or dead */
+void pn_actor__deliver_unborn(pn_worker *worker);
 void pn_actor__reap(pn_actor *actor);
 void pn_actor__discard_birth(pn_worker *worker, pn_msg *msg);
 

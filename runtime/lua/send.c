@@ -8,6 +8,7 @@
 #include "lua/request.h"
 
 #define GROUP_RETRY_NS (5 * PN_NS_PER_MS) /* how often a group in restart is tried again */
+#define NAME_TRIES     100 /* of a name whose actor was found and had ended when it was sent to */
 
 /* A send that waits for room. */
 typedef struct pending {
@@ -168,16 +169,26 @@ static int wait_for_group(lua_State *L, lua_KContext deadline, lua_KFunction k) 
     return pn_task_wait(L, PN_WAIT_TIMER, GROUP_RETRY_NS, deadline, k);
 }
 
+/* Between a lookup of the name and the send its actor may have ended; then somebody else may have it. */
+static bool try_name_again(lua_State *L, int err, int *tries) {
+    return err == PN_ENOPROC && lua_type(L, 1) == LUA_TSTRING && ++*tries < NAME_TRIES;
+}
+
 static int send_until(lua_State *L, lua_KContext deadline) {
     pn_pid to;
-    int err = pn_check_target(L, 1, &to), result;
-    if (PN_UNLIKELY(err == PN_EMAILBOX_FULL)) return wait_for_group(L, deadline, group_retry);
-    if (PN_UNLIKELY(err != 0)) return push_noproc(L, 1);
-    pn_msg *msg = pn_codec_message(L, 2, PN_MSG_USER, "message");
-    if (!send_now(L, to, msg, PN_CALL_NO_DEADLINE, &err, &result, sent)) return result;
-    if (PN_UNLIKELY(err != 0)) return push_send_error(L, err);
-    lua_pushboolean(L, 1);
-    return 1;
+    int err, result, tries = 0;
+    do {
+        err = pn_check_target(L, 1, &to);
+        if (PN_UNLIKELY(err == PN_EMAILBOX_FULL)) return wait_for_group(L, deadline, group_retry);
+        if (PN_UNLIKELY(err != 0)) return push_noproc(L, 1);
+        pn_msg *msg = pn_codec_message(L, 2, PN_MSG_USER, "message");
+        if (!send_now(L, to, msg, PN_CALL_NO_DEADLINE, &err, &result, sent)) return result;
+        if (PN_LIKELY(err == 0)) {
+            lua_pushboolean(L, 1);
+            return 1;
+        }
+    } while (try_name_again(L, err, &tries));
+    return push_send_error(L, err);
 }
 
 static int group_retry(lua_State *L, int status, lua_KContext deadline) {
@@ -288,23 +299,30 @@ static pn_msg *create_request(lua_State *L, uint64_t deadline_ns) {
 
 static int call_retry(lua_State *L, int status, lua_KContext deadline);
 
+/* False: the caller must return *result. */
+static bool request_now(lua_State *L, pn_pid to, uint64_t deadline_ns, int *err, int *result) {
+    pn_msg *msg = create_request(L, deadline_ns);
+    const pn_call *call = pn_task_current(L)->calling;
+    if (call->depth <= PN_CALL_DEPTH_MAX) {
+        return send_now(L, to, msg, call->deadline_ns, err, result, room_found);
+    }
+    discard(pn_lua_worker(pn_lua_of(L)), msg, PN_ECALL_CYCLE);
+    *err = PN_ECALL_CYCLE;
+    return true;
+}
+
 static int call_until(lua_State *L, uint64_t deadline_ns) {
     pn_pid to;
+    int err, result, tries = 0;
     pn_task_check_block(L);
-    int err = pn_check_target(L, 1, &to), result;
-    if (err == PN_EMAILBOX_FULL) return wait_for_group(L, (lua_KContext)deadline_ns, call_retry);
-    if (err != 0) return push_noproc(L, 1);
-    pn_msg *msg = create_request(L, deadline_ns);
-    pn_task *task = pn_task_current(L);
-    const pn_call *call = task->calling;
-    if (call->depth > PN_CALL_DEPTH_MAX) {
-        discard(pn_lua_worker(pn_lua_of(L)), msg, PN_ECALL_CYCLE);
-        err = PN_ECALL_CYCLE;
-    } else if (!send_now(L, to, msg, call->deadline_ns, &err, &result, room_found)) {
-        return result;
-    }
-    if (err == 0) return wait_for_reply(L);
-    end_call(task);
+    do {
+        err = pn_check_target(L, 1, &to);
+        if (err == PN_EMAILBOX_FULL) return wait_for_group(L, (lua_KContext)deadline_ns, call_retry);
+        if (err != 0) return push_noproc(L, 1);
+        if (!request_now(L, to, deadline_ns, &err, &result)) return result;
+        if (err == 0) return wait_for_reply(L);
+        end_call(pn_task_current(L));
+    } while (try_name_again(L, err, &tries));
     return push_call_error(L, err);
 }
 
