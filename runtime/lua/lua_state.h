@@ -125,6 +125,7 @@ struct pn_lua {
     pn_list sends; /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
+    uint32_t loaded_count; /* modules that have been loaded, or got their functions (module.c) */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
 };
