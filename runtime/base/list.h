@@ -87,6 +87,15 @@ static inline void pn_queue_push_front(pn_queue *q, pn_link *node) {
     if (q->tail == NULL) q->tail = node;
 }
 
+/* Moves all nodes of `from` to the front of `to`. */
+static inline void pn_queue_splice_front(pn_queue *to, pn_queue *from) {
+    if (from->head == NULL) return;
+    from->tail->next = to->head;
+    if (to->tail == NULL) to->tail = from->tail;
+    to->head = from->head;
+    pn_queue_init(from);
+}
+
 static inline pn_link *pn_queue_pop(pn_queue *q) {
     pn_link *node = q->head;
     if (node == NULL) return NULL;

@@ -32,11 +32,18 @@ static void read_mailbox(lua_State *L, int options, pn_spawn *spawn) {
     lua_pop(L, 1);
 }
 
-static void check_name(lua_State *L, const char *name) {
-    size_t size = strlen(name);
+static void check_name(lua_State *L, const char *name, size_t size) {
     if (size == 0 || size > PN_NAME_MAX_BYTES) {
         luaL_error(L, "a name has 1 to %d bytes", PN_NAME_MAX_BYTES);
     }
+    if (strlen(name) != size) luaL_error(L, "a name has no NUL in it");
+}
+
+static const char *check_name_argument(lua_State *L, int arg) {
+    size_t size;
+    const char *name = luaL_checklstring(L, arg, &size);
+    check_name(L, name, size);
+    return name;
 }
 
 /* The name stays on the stack. */
@@ -51,11 +58,11 @@ static void read_options(lua_State *L, int options, pn_spawn *spawn) {
     spawn->memory_limit_bytes = pn_field_size(L, options, "memory_limit", 0);
     read_mailbox(L, options, spawn);
     spawn->name = pn_field_string(L, options, "name", NULL);
-    if (spawn->name != NULL) check_name(L, spawn->name);
+    if (spawn->name != NULL) check_name(L, spawn->name, lua_rawlen(L, -1));
 }
 
-static int l_spawn(lua_State *L) {
-    pn_spawn spawn = {.behaviour = &pn_lua_behaviour, .on = -1};
+static int spawn_actor(lua_State *L, bool is_member) {
+    pn_spawn spawn = {.behaviour = &pn_lua_behaviour, .on = -1, .is_member = is_member};
     int first = lua_istable(L, 1) ? 2 : 1;
     int type = lua_type(L, first);
     if (type != LUA_TFUNCTION && type != LUA_TSTRING) {
@@ -76,6 +83,19 @@ static int l_spawn(lua_State *L) {
     lua_pushnil(L);
     lua_pushinteger(L, (lua_Integer)ref); /* after value, err, code: spawn's own extra */
     return 4;
+}
+
+static int l_spawn(lua_State *L) { return spawn_actor(L, false); }
+
+/* The name in the options is a group's, which the actor joins. */
+static int l_spawn_member(lua_State *L) { return spawn_actor(L, true); }
+
+/* Raises what spawn would not take as options. */
+static int l_check_spawn(lua_State *L) {
+    pn_spawn spawn = {.on = -1};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    read_options(L, 1, &spawn);
+    return 0;
 }
 
 /* ---- messages ---- */
@@ -202,8 +222,7 @@ static int l_trap_exit(lua_State *L) {
 }
 
 static int l_register(lua_State *L) {
-    const char *name = luaL_checkstring(L, 1);
-    check_name(L, name);
+    const char *name = check_name_argument(L, 1);
     int err = pn_actor_register(self_of(L), name);
     if (err == PN_ENAME_TAKEN) return pn_push_error(L, err, "the name '%s' is taken", name);
     if (err == PN_EEXISTS) return pn_push_error(L, err, "already registered as '%s'", self_of(L)->name);
@@ -229,38 +248,46 @@ static int l_whereis(lua_State *L) {
 
 /* ---- groups, for supervisors ---- */
 
-static int group(lua_State *L, int (*change)(pn_names *names, const char *name, pn_pid pid)) {
-    const char *name = luaL_checkstring(L, 1);
-    check_name(L, name);
-    pn_pid pid = pn_to_pid(L, 2);
-    return pn_push_result(L, change(&worker_of(L)->runtime->names, name, pid));
+static int l_group_open(lua_State *L) {
+    const char *name = check_name_argument(L, 1);
+    int err = pn_names_open_group(&worker_of(L)->runtime->names, name);
+    if (err == PN_ENAME_TAKEN) return pn_push_error(L, err, "the name '%s' is taken", name);
+    return pn_push_result(L, err);
 }
 
-static int open_group(pn_names *names, const char *name, pn_pid pid) {
-    (void)pid;
-    return pn_names_open_group(names, name);
-}
-
-static int close_group(pn_names *names, const char *name, pn_pid pid) {
-    (void)pid;
-    pn_names_close_group(names, name);
+static int l_group_close(lua_State *L) {
+    pn_names_close_group(&worker_of(L)->runtime->names, check_name_argument(L, 1));
     return 0;
 }
 
-static int leave_group(pn_names *names, const char *name, pn_pid pid) {
-    pn_names_leave(names, name, pid);
+static int l_group_leave(lua_State *L) {
+    const char *name = check_name_argument(L, 1);
+    pn_names_leave(&worker_of(L)->runtime->names, name, pn_to_pid(L, 2));
     return 0;
 }
-
-static int l_group_open(lua_State *L) { return group(L, open_group); }
-
-static int l_group_close(lua_State *L) { return group(L, close_group); }
-
-static int l_group_join(lua_State *L) { return group(L, pn_names_join); }
-
-static int l_group_leave(lua_State *L) { return group(L, leave_group); }
 
 /* ---- for the Lua half ---- */
+
+#define NAMES_MAX 32
+
+/* The nearest of a list of names, or nil. */
+static int l_nearest(lua_State *L) {
+    const char *text = luaL_checkstring(L, 1);
+    const char *names[NAMES_MAX + 1];
+    luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_checkstack(L, NAMES_MAX + 1, NULL);
+    int n = 0;
+    while (n < NAMES_MAX && lua_rawgeti(L, 2, n + 1) == LUA_TSTRING) names[n++] = lua_tostring(L, -1);
+    names[n] = NULL;
+    lua_pushstring(L, pn_nearest(text, names));
+    return 1;
+}
+
+/* Raises where the caller cannot block. */
+static int l_check_block(lua_State *L) {
+    pn_task_check_block(L);
+    return 0;
+}
 
 static int l_unique(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)pn_worker_next_ref(worker_of(L)));
@@ -448,7 +475,7 @@ static void push_letter(lua_State *L, const pn_dead_letter *letter) {
     lua_setfield(L, -2, "time");
 }
 
-/* The latest letters, oldest first, and how many there were in all. */
+/* The latest letters, oldest first; in `total`, how many there were in all. */
 static int l_dead_letters(lua_State *L) {
     pn_runtime *runtime = worker_of(L)->runtime;
     pn_dead_letter *copy = lua_newuserdatauv(L, sizeof runtime->dead_letters, 0);
@@ -462,8 +489,8 @@ static int l_dead_letters(lua_State *L) {
         push_letter(L, &copy[(count - kept + i) % PN_DEAD_LETTERS_KEPT]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    lua_pushinteger(L, (lua_Integer)count);
-    return 2;
+    set_integer(L, "total", (int64_t)count);
+    return 1;
 }
 
 /* ---- tasks ---- */
@@ -617,9 +644,12 @@ const luaL_Reg pn_actor_functions[] = {
     {"register", l_register},
     {"unregister", l_unregister},
     {"whereis", l_whereis},
+    {"_spawn_member", l_spawn_member},
+    {"_check_spawn", l_check_spawn},
+    {"_check_block", l_check_block},
+    {"_nearest", l_nearest},
     {"_group_open", l_group_open},
     {"_group_close", l_group_close},
-    {"_group_join", l_group_join},
     {"_group_leave", l_group_leave},
     {"_unique", l_unique},
     {"_log_child", l_log_child},

@@ -81,6 +81,7 @@ typedef struct pn_host {
     char *error, *traceback; /* of the main actor, malloced; NULL */
     char *search_path;
     pn_job interrupt_job;
+    bool interrupt_kills; /* the main actor is killed rather than asked to end */
     /* The first SIGINT or SIGTERM; on the watchdog's thread. NULL: the main actor ends (shutdown). The
      * second ends the process at once with PN_STATUS_INTERRUPTED. */
     void (*on_interrupt)(struct pn_host *host);

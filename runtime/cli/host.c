@@ -167,6 +167,12 @@ static void main_ended(pn_host *host, const pn_exit *exit) {
     sem_post(&host->done);
 }
 
+static void interrupt_main(pn_worker *worker, void *context) {
+    pn_host *host = context;
+    pn_exit *exit = host->interrupt_kills ? pn_exit_killed() : pn_exit_shutdown();
+    pn_actor_exit_signal(worker, NULL, atomic_load(&host->main_pid), exit);
+}
+
 static int watch_start(pn_actor *self, void *argument) {
     watch *w = argument;
     pn_host *host = w->host;
@@ -179,6 +185,8 @@ static int watch_start(pn_actor *self, void *argument) {
     if (err == 0) {
         atomic_store(&host->main_pid, pid);
         if (host->on_ready != NULL) host->on_ready(host);
+        bool was_interrupted = atomic_load(&host->signal_count) > 0 && host->on_interrupt == NULL;
+        if (was_interrupted) interrupt_main(self->worker, host); /* the signal found nobody */
         return 0;
     }
     host->error = copy_text(pn_err_text(err));
@@ -225,11 +233,6 @@ static void begin(pn_worker *worker, void *context) {
 }
 
 /* ---- signals and stuck turns ---- */
-
-static void interrupt_main(pn_worker *worker, void *context) {
-    pn_host *host = context;
-    pn_actor_exit_signal(worker, NULL, atomic_load(&host->main_pid), pn_exit_shutdown());
-}
 
 static void on_signal(void *context, int signal) {
     (void)signal;

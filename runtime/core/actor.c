@@ -55,6 +55,7 @@ static void init_actor(pn_actor *actor, pn_worker *worker, const birth *b) {
     actor->slot = b->slot;
     actor->behaviour = b->spawn.behaviour;
     actor->name = b->name;
+    actor->is_member = b->spawn.is_member;
     actor->overflow = (uint8_t)b->spawn.overflow;
     actor->capacity = atomic_load_explicit(&b->slot->capacity, memory_order_relaxed);
     actor->entity = b->entity;
@@ -134,6 +135,7 @@ static void on_birth(pn_worker *worker, pn_msg *msg) {
     int err = tie_child(actor, &b);
     give_birth(worker, actor, &b);
     if (err != 0) pn_actor_end(actor, pn_exit_no_memory());
+    if (!pn_queue_empty(&worker->unborn)) pn_actor__deliver_unborn(worker);
 }
 
 void pn_actor__discard_birth(pn_worker *worker, pn_msg *msg) {
@@ -166,16 +168,25 @@ static int claim_name(pn_worker *worker, birth *b) {
     pn_runtime *runtime = worker->runtime;
     b->name = copy_name(&runtime->shared, b->spawn.name);
     if (b->name == NULL) return PN_ENOMEM;
-    int err = pn_names_set(&runtime->names, b->name, b->pid);
+    int err = b->spawn.is_member ? pn_names_join(&runtime->names, b->name, b->pid)
+                                 : pn_names_set(&runtime->names, b->name, b->pid);
     if (err == 0) return 0;
     free_name(&runtime->shared, b->name);
     b->name = NULL;
     return err;
 }
 
+static void give_name_up(pn_names *names, const char *name, bool is_member, pn_pid pid) {
+    if (is_member) {
+        pn_names_leave(names, name, pid);
+    } else {
+        pn_names_remove(names, name, pid);
+    }
+}
+
 static void unclaim_name(pn_worker *worker, birth *b) {
     if (b->name == NULL) return;
-    pn_names_remove(&worker->runtime->names, b->name, b->pid);
+    give_name_up(&worker->runtime->names, b->name, b->spawn.is_member, b->pid);
     free_name(&worker->runtime->shared, b->name);
 }
 
@@ -248,7 +259,9 @@ void pn_actor_end(pn_actor *actor, pn_exit *exit) {
     pn_worker *worker = actor->worker;
     actor->exit = exit;
     pn_slot_retire(actor->slot);
-    if (actor->name != NULL) pn_names_remove(&worker->runtime->names, actor->name, actor->pid);
+    if (actor->name != NULL) {
+        give_name_up(&worker->runtime->names, actor->name, actor->is_member, actor->pid);
+    }
     if (pn_list_linked(&actor->run_link)) {
         pn_list_remove(&actor->run_link);
         worker->run_count--;
@@ -300,9 +313,13 @@ static void bury_mailbox(pn_actor *actor) {
     }
 }
 
-static void notify_space(pn_actor *actor) {
+/* Calls at most `count` of the senders that wait for room. One that finds none again may be back in the
+ * queue before this returns, so the queue is taken away meanwhile. */
+static void notify_space(pn_actor *actor, uint32_t count) {
+    pn_queue waiting = actor->space_waiters;
     pn_link *link;
-    while ((link = pn_queue_pop(&actor->space_waiters)) != NULL) {
+    pn_queue_init(&actor->space_waiters);
+    for (; count > 0 && (link = pn_queue_pop(&waiting)) != NULL; count--) {
         pn_msg *msg = (pn_msg *)link;
         pn_pid waiter = msg->from;
         msg->kind = PN_MSG_SPACE;
@@ -310,6 +327,13 @@ static void notify_space(pn_actor *actor) {
         msg->to = waiter;
         pn_worker_route(actor->worker, msg);
     }
+    pn_queue_splice_front(&actor->space_waiters, &waiting);
+}
+
+/* Free places, those taken by messages on their way not among them. */
+static uint32_t room_of(const pn_actor *actor) {
+    uint32_t depth = pn_slot_depth(actor->slot);
+    return depth < actor->capacity ? actor->capacity - depth : 0;
 }
 
 void pn_actor_reap_again(pn_actor *actor) {
@@ -326,7 +350,7 @@ void pn_actor__reap(pn_actor *actor) {
         actor->is_told = true;
         tell_everybody(actor);
         bury_mailbox(actor);
-        notify_space(actor);
+        notify_space(actor, UINT32_MAX);
     }
     if (actor->lingers) return;
     free_name(&runtime->shared, actor->name);
@@ -347,9 +371,11 @@ static void release_places(pn_actor *actor, uint32_t count) {
     if (actor->exit == NULL) pn_slot_release(actor->slot, count);
     if (PN_UNLIKELY(!pn_queue_empty(&actor->space_waiters)) &&
         actor->user_count <= actor->capacity / 2) {
-        notify_space(actor);
+        notify_space(actor, room_of(actor));
     }
 }
+
+void pn_actor_call_senders(pn_actor *self) { notify_space(self, room_of(self)); }
 
 /* Unlinks the message after `previous` (NULL: the first). */
 static pn_msg *unlink_after(pn_queue *q, pn_link *previous) {
@@ -371,6 +397,7 @@ static void drop_oldest(pn_actor *actor) {
         link = link->next;
     }
     pn_msg *msg = unlink_after(&actor->mailbox, previous);
+    actor->dropped_count++;
     release_places(actor, 1);
     pn_count(&actor->worker->counts.dropped);
     pn_runtime_dead_letter(actor->worker, msg, PN_EMAILBOX_FULL);
@@ -570,7 +597,7 @@ static void on_tie(pn_actor *actor, pn_msg *msg) {
 
 static void on_await_space(pn_actor *actor, pn_msg *msg) {
     pn_queue_push(&actor->space_waiters, &msg->link);
-    if (actor->user_count < actor->capacity) notify_space(actor);
+    notify_space(actor, room_of(actor));
 }
 
 static void deliver_alive(pn_actor *actor, pn_msg *msg) {
@@ -661,11 +688,21 @@ void pn_actor__deliver(pn_worker *worker, pn_msg *msg) {
         return;
     }
     pn_slot *slot = pn_slots_of(&worker->runtime->slots, msg->to);
-    if (slot != NULL && pn_slot_is(slot, msg->to)) {
-        deliver_alive(slot->actor, msg);
-    } else {
+    if (slot == NULL || !pn_slot_is(slot, msg->to)) {
         deliver_dead(worker, msg);
+    } else if (PN_UNLIKELY(slot->actor == NULL)) {
+        pn_queue_push(&worker->unborn, &msg->link);
+    } else {
+        deliver_alive(slot->actor, msg);
     }
+}
+
+/* Again, in order: those whose actor has been born, or will not be. */
+void pn_actor__deliver_unborn(pn_worker *worker) {
+    pn_queue waiting = worker->unborn;
+    pn_link *link;
+    pn_queue_init(&worker->unborn);
+    while ((link = pn_queue_pop(&waiting)) != NULL) pn_actor__deliver(worker, (pn_msg *)link);
 }
 
 /* ---- names ---- */
@@ -688,7 +725,8 @@ int pn_actor_register(pn_actor *self, const char *name) {
 
 bool pn_actor_unregister(pn_actor *self) {
     if (self->name == NULL) return false;
-    pn_names_remove(&self->worker->runtime->names, self->name, self->pid);
+    give_name_up(&self->worker->runtime->names, self->name, self->is_member, self->pid);
+    self->is_member = false;
     free_name(&self->worker->runtime->shared, self->name);
     self->name = NULL;
     return true;

@@ -62,6 +62,7 @@ struct pn_actor {
     bool is_started;
     bool lingers; /* set by stop: something of it is still in use */
     bool is_told; /* everybody has been told of its end */
+    bool is_member; /* of the group of its name */
     uint8_t overflow;
     uint32_t capacity;
     pn_pid pid;
@@ -84,6 +85,7 @@ struct pn_actor {
     pn_queue space_waiters; /* AWAIT_SPACE messages of senders that wait for room */
     uint64_t arrived_count; /* messages put into the mailbox */
     uint64_t received_count; /* messages taken out of it */
+    uint64_t dropped_count;  /* ... and dropped as the oldest */
     uint64_t sent_count, turn_count;
     pn_ledger ledger;
 };
@@ -92,6 +94,7 @@ typedef struct pn_spawn {
     const pn_behaviour *behaviour;
     void *argument; /* owned by the spawn, whatever its result */
     const char *name;
+    bool is_member; /* the name is a group's (core/names.h), which it joins */
     bool link, monitor;
     int on; /* worker, or -1: where the spawner is unless that is clearly more loaded */
     uint64_t memory_limit_bytes; /* 0: none */
@@ -100,7 +103,8 @@ typedef struct pn_spawn {
     uint32_t block_timeout_ms; /* 0: the default */
 } pn_spawn;
 
-/* On `worker`'s thread; `parent` may be NULL. 0, PN_ENAME_TAKEN, PN_ENOMEM, PN_ELIMIT (no slot). */
+/* On `worker`'s thread; `parent` may be NULL. 0, PN_ENAME_TAKEN, PN_ENOPROC (no such group), PN_ENOMEM,
+ * PN_ELIMIT (no slot), PN_ESTOPPED. */
 int pn_actor_spawn(pn_worker *worker, pn_actor *parent, const pn_spawn *spawn, pn_pid *pid,
                    uint64_t *monitor_ref);
 
@@ -126,6 +130,16 @@ void pn_actor_await_space(pn_actor *self, pn_pid to);
 /* Takes the first message out of the mailbox; NULL when empty. pn_actor_take takes a given one after
  * `previous` (NULL: the first). The caller owns it. */
 pn_msg *pn_actor_receive(pn_actor *self);
+
+/* To be called when a receiver begins to wait and the mailbox is empty: calls the senders that wait for
+ * room, should those have gone that were called before. */
+void pn_actor_call_senders(pn_actor *self);
+
+/* How many have ever left the mailbox: who keeps a place in it compares. */
+static inline uint64_t pn_actor_taken(const pn_actor *self) {
+    return self->received_count + self->dropped_count;
+}
+
 pn_msg *pn_actor_take_after(pn_actor *self, pn_msg *previous);
 
 /* Signals. `to` may be anybody, dead or alive. */
@@ -146,6 +160,7 @@ void pn_actor_ask(pn_actor *self, pn_pid to, pn_ask_fn ask, uint64_t ref);
 
 /* For the worker. */
 void pn_actor__deliver(pn_worker *worker, pn_msg *msg); /* `to` is one of ours, or dead */
+void pn_actor__deliver_unborn(pn_worker *worker);
 void pn_actor__reap(pn_actor *actor);
 void pn_actor__discard_birth(pn_worker *worker, pn_msg *msg);
 

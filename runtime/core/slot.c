@@ -60,7 +60,7 @@ uint32_t pn_slots_grow(pn_slots *slots) {
 
 void pn_slot_retire(pn_slot *slot) {
     uint64_t generation = pn_slot_generation(slot);
-    slot->actor = NULL;
+    if (slot->actor != NULL) slot->actor = NULL; /* of one unborn it is not ours to write */
     atomic_store_explicit(&slot->is_alive, false, memory_order_relaxed);
     atomic_store_explicit(&slot->word, (generation + 1) << 32, memory_order_release);
 }

@@ -41,7 +41,7 @@ typedef struct pn_slot {
     _Atomic uint32_t block_timeout_ms; /* of senders, overflow block */
     uint32_t index;
     uint32_t next_free; /* index + 1 of the next free slot, 0: none */
-    pn_actor *actor;    /* the worker's; NULL while its birth is under way */
+    pn_actor *actor;    /* the home worker's; NULL while the birth is on its way there */
 } pn_slot;
 
 typedef struct pn_slots {

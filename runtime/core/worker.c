@@ -87,11 +87,10 @@ void pn_worker_route(pn_worker *worker, pn_msg *msg) {
     pn_slot *slot = pn_slots_of(&worker->runtime->slots, msg->to);
     unsigned home = slot != NULL ? atomic_load_explicit(&slot->worker, memory_order_relaxed)
                                  : worker->index;
-    bool unborn = slot != NULL && slot->actor == NULL && pn_slot_is(slot, msg->to);
-    if (home == worker->index && (!unborn || msg->kind == PN_MSG_BIRTH)) {
+    if (home == worker->index) {
         pn_actor__deliver(worker, msg);
     } else {
-        post_to(worker, home, msg); /* one who is still on the way here is met through our own inbox */
+        post_to(worker, home, msg);
     }
 }
 
@@ -107,6 +106,7 @@ static pn_msg *reverse(pn_msg *newest) {
 }
 
 void pn_worker_drain(pn_worker *worker) {
+    if (PN_UNLIKELY(!pn_queue_empty(&worker->unborn))) pn_actor__deliver_unborn(worker);
     if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) == NULL) return;
     pn_msg *msg = reverse(atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire));
     while (msg != NULL) {
@@ -298,6 +298,7 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
     pn_list_init(&worker->run_queue);
     pn_list_init(&worker->ended);
     pn_list_init(&worker->all);
+    pn_queue_init(&worker->unborn);
     pn_pool_init(&worker->pool, runtime->heap);
     pn_ledger_init(&worker->ledger, "worker", &worker->pool);
     pn_ledger_init(&worker->messages, "messages", &worker->pool);

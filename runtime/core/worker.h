@@ -63,6 +63,7 @@ struct pn_worker {
     uint32_t run_count;
     pn_list all; /* actors that live here */
     uint32_t actor_count;
+    pn_queue unborn; /* messages that have overtaken the birth of the actor they are for */
     uint32_t free_slots; /* index + 1 of the first, linked by next_free */
     uint64_t ref_count;
     pn_actor *current; /* whose turn it is */

@@ -149,6 +149,7 @@ struct pn_lua {
     int64_t uncollected_bytes; /* held outside, since the collector was last told */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
     bool must_allocate; /* no error may be raised now: the limit does not hold */
+    uint32_t loaded_count; /* modules that have been loaded, or got their functions (module.c) */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
     const char *no_blocking; /* why blocking calls are refused now ("... at file level"); NULL */

@@ -1,7 +1,6 @@
 #include "lua/module.h"
 
 #include <lualib.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,8 @@ extern const pn_embedded_file pn_embedded[];
 static const char members_key = 0; /* function -> { module, field } */
 static const char array_key = 0;   /* the metatable of JSON arrays */
 static const char system_key = 0;
-static const char module_key = 0;  /* the metatable of unfinished modules; in one: which it is */
+static const char module_key = 0;  /* registry: the metatable of unfinished modules; in one: which it is */
+static const char ours_key = 0;    /* name -> table of those of our modules that were ever required */
 
 void *pn_module_system_mark(void) { return (void *)(uintptr_t)&system_key; }
 
@@ -151,6 +151,7 @@ static void complete(lua_State *L, const pn_module *module) {
     pn_module_push_chunk(L, half);
     lua_pushvalue(L, 1);
     lua_call(L, 1, 0);
+    pn_lua_of(L)->loaded_count++;
 }
 
 /* Which module an unfinished table is, under a key of ours. */
@@ -201,6 +202,16 @@ static void push_lazy_metatable(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
 }
 
+static void push_ours(lua_State *L) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &ours_key) == LUA_TTABLE) return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &ours_key);
+}
+
+/* Pushes the one table of a module of ours, made when it is first required. It stays the same when
+ * package.loaded forgets it, as test runners make it do: others hold it already. */
 static void push_lazy(lua_State *L, const pn_module *module) {
     if (module->function != NULL) {
         lua_pushcfunction(L, module->function);
@@ -210,12 +221,21 @@ static void push_lazy(lua_State *L, const pn_module *module) {
         module->open(L);
         return;
     }
+    push_ours(L);
+    if (lua_getfield(L, -1, module->name) == LUA_TTABLE) {
+        lua_remove(L, -2);
+        return;
+    }
+    lua_pop(L, 1);
     lua_newtable(L);
     if (module->open != NULL) module->open(L);
     lua_pushlightuserdata(L, (void *)(uintptr_t)module);
     lua_rawsetp(L, -2, &module_key);
     push_lazy_metatable(L);
     lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, module->name);
+    lua_remove(L, -2);
 }
 
 /* ---- require ---- */
@@ -251,6 +271,7 @@ static bool push_known(lua_State *L, const char *name) {
 static int loaded(lua_State *L, int status, lua_KContext data) {
     (void)status;
     const char *name = lua_tostring(L, 1);
+    pn_lua_of(L)->loaded_count++;
     push_loaded(L);
     if (!lua_isnil(L, -2)) {
         lua_pushvalue(L, -2);
@@ -324,99 +345,121 @@ void pn_module_require(lua_State *L, const char *name) {
 
 /* ---- where a value comes from, for the codec ---- */
 
-bool pn_module_find(lua_State *L, int index) {
-    luaL_checkstack(L, 6, NULL);
-    push_loaded(L);
+/* Calls `visit` for each loaded module, a table: its name is at index -2, the table on top. Ours are among
+ * them, and the globals (which a lazy state does not list). Ends when `visit` returns true; the name and
+ * the table are then left on the stack, with what it has pushed. */
+typedef bool (*module_fn)(lua_State *L, void *context);
+
+static bool visit_table(lua_State *L, int modules, module_fn visit, void *context) {
     lua_pushnil(L);
-    while (lua_next(L, -2) != 0) {
-        if (lua_rawequal(L, -1, index) && lua_type(L, -2) == LUA_TSTRING) {
-            lua_pop(L, 1);
-            lua_remove(L, -2);
+    while (lua_next(L, modules) != 0) {
+        bool is_module = lua_istable(L, -1) && lua_type(L, -2) == LUA_TSTRING;
+        if (is_module && visit(L, context)) {
+            lua_remove(L, modules);
             return true;
         }
         lua_pop(L, 1);
     }
-    lua_pop(L, 1);
+    lua_remove(L, modules);
     return false;
 }
 
-/* Adds module.field for each function of the module on top; the map is below it. A Lua function among
- * the globals is nobody's module: globals stay behind. */
-static void add_members(lua_State *L, const char *module) {
-    int map = lua_gettop(L) - 1, fields = lua_gettop(L);
-    bool globals = strcmp(module, LUA_GNAME) == 0;
+static bool visit_modules(lua_State *L, module_fn visit, void *context) {
+    lua_pushliteral(L, LUA_GNAME);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+    if (visit(L, context)) return true;
+    lua_pop(L, 2);
+    push_ours(L);
+    if (visit_table(L, lua_gettop(L), visit, context)) return true;
+    push_loaded(L);
+    return visit_table(L, lua_gettop(L), visit, context);
+}
+
+static bool is_wanted(lua_State *L, void *context) { return lua_rawequal(L, -1, *(int *)context); }
+
+bool pn_module_find(lua_State *L, int index) {
+    luaL_checkstack(L, 8, NULL);
+    if (!visit_modules(L, is_wanted, &index)) return false;
+    lua_pop(L, 1);
+    return true;
+}
+
+/* ---- functions of modules ---- */
+
+/* The map at `context` gets module.field for each function of the module on top. A Lua function among
+ * the globals is nobody's: globals stay behind. */
+static bool add_members(lua_State *L, void *context) {
+    int map = *(int *)context, name = lua_gettop(L) - 1, fields = lua_gettop(L);
+    bool globals = strcmp(lua_tostring(L, name), LUA_GNAME) == 0;
     lua_pushnil(L);
     while (lua_next(L, fields) != 0) {
         bool fits = lua_type(L, -2) == LUA_TSTRING && lua_isfunction(L, -1) &&
                     (!globals || lua_iscfunction(L, -1));
         if (fits) {
             lua_pushvalue(L, -1);
-            lua_createtable(L, 2, 0);
-            lua_pushstring(L, module);
+            lua_createtable(L, 3, 0);
+            lua_pushvalue(L, name);
             lua_rawseti(L, -2, 1);
             lua_pushvalue(L, -4);
             lua_rawseti(L, -2, 2);
+            lua_pushvalue(L, fields);
+            lua_rawseti(L, -2, 3);
             lua_rawset(L, map);
         }
         lua_pop(L, 1);
     }
+    return false;
 }
 
-static lua_Integer count_loaded(lua_State *L) {
-    lua_Integer n = 0;
-    push_loaded(L);
-    lua_pushnil(L);
-    while (lua_next(L, -2) != 0) {
-        n++;
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return n;
-}
-
-/* Pushes the map; made anew when more modules are loaded than at the last time. */
-static void push_members(lua_State *L) {
-    lua_Integer count = count_loaded(L);
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &members_key) == LUA_TTABLE) {
+/* Pushes the map, made anew if it must be: since it was made, a module has been loaded. */
+static void push_members(lua_State *L, bool anew) {
+    lua_Integer version = pn_lua_of(L)->loaded_count;
+    if (!anew && lua_rawgetp(L, LUA_REGISTRYINDEX, &members_key) == LUA_TTABLE) {
         lua_rawgeti(L, -1, 1);
-        bool current = lua_tointeger(L, -1) == count;
+        bool is_current = lua_tointeger(L, -1) == version;
         lua_pop(L, 1);
-        if (current) return;
+        if (is_current) return;
     }
-    lua_pop(L, 1);
     lua_newtable(L);
-    lua_pushinteger(L, count);
-    lua_rawseti(L, -2, 1);
-    push_loaded(L);
-    lua_pushnil(L);
-    while (lua_next(L, -2) != 0) {
-        if (lua_istable(L, -1) && lua_type(L, -2) == LUA_TSTRING) {
-            const char *name = lua_tostring(L, -2);
-            lua_pushvalue(L, -4);
-            lua_insert(L, -2); /* map, loaded, name, map, module */
-            add_members(L, name);
-            lua_remove(L, -2);
-        }
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    lua_pushvalue(L, -1);
+    int map = lua_gettop(L);
+    lua_pushinteger(L, version);
+    lua_rawseti(L, map, 1);
+    visit_modules(L, add_members, &map);
+    lua_pushvalue(L, map);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &members_key);
 }
 
-bool pn_module_find_function(lua_State *L, int index) {
-    luaL_checkstack(L, 12, NULL);
-    push_members(L);
+/* Pushes module and field if the map knows the function and it is still there. */
+static bool push_member(lua_State *L, int index, bool anew) {
+    int top = lua_gettop(L);
+    push_members(L, anew);
     lua_pushvalue(L, index);
-    if (lua_rawget(L, -2) != LUA_TTABLE) {
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+        int entry = lua_gettop(L);
+        lua_rawgeti(L, entry, 1);
+        lua_rawgeti(L, entry, 2);
+        lua_rawgeti(L, entry, 3);
+        lua_pushvalue(L, -2);
+        lua_rawget(L, -2);
+        bool is_there = lua_rawequal(L, -1, index);
         lua_pop(L, 2);
-        return false;
+        if (is_there) {
+            lua_copy(L, entry + 1, top + 1);
+            lua_copy(L, entry + 2, top + 2);
+            lua_settop(L, top + 2);
+            return true;
+        }
     }
-    lua_rawgeti(L, -1, 1);
-    lua_rawgeti(L, -2, 2);
-    lua_remove(L, -3);
-    lua_remove(L, -3);
-    return true;
+    lua_settop(L, top);
+    return false;
+}
+
+/* A C function cannot be copied otherwise, so for one the map is made anew: modules of ours get their
+ * functions when they are touched. */
+bool pn_module_find_function(lua_State *L, int index) {
+    luaL_checkstack(L, 14, NULL);
+    index = lua_absindex(L, index);
+    return push_member(L, index, false) || (lua_iscfunction(L, index) && push_member(L, index, true));
 }
 
 /* Pushes the field of the table at `index` that holds the value at `wanted`; or nothing, and false. */
@@ -432,30 +475,8 @@ static bool find_field(lua_State *L, int index, int wanted) {
     return false;
 }
 
-/* Pushes module and field of the function at `wanted`, found by looking. The globals of a lazy state are
- * not among what is loaded. */
-static bool find_member(lua_State *L, int wanted) {
-    lua_pushliteral(L, LUA_GNAME);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    if (find_field(L, lua_gettop(L), wanted)) {
-        lua_remove(L, -2);
-        return true;
-    }
-    lua_pop(L, 2);
-    push_loaded(L);
-    int loaded_modules = lua_gettop(L);
-    lua_pushnil(L);
-    while (lua_next(L, loaded_modules) != 0) {
-        bool is_table = lua_istable(L, -1) && lua_type(L, -2) == LUA_TSTRING;
-        if (is_table && find_field(L, lua_gettop(L), wanted)) {
-            lua_replace(L, -2);
-            lua_remove(L, loaded_modules);
-            return true;
-        }
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return false;
+static bool has_field(lua_State *L, void *context) {
+    return find_field(L, lua_gettop(L), *(int *)context);
 }
 
 bool pn_module_name_function(lua_State *L, char *text, size_t room) {
@@ -466,8 +487,8 @@ bool pn_module_name_function(lua_State *L, char *text, size_t room) {
         snprintf(text, room, "ipairs");
     } else if (f != NULL && pn_coroutine_is_wrapped(f)) {
         snprintf(text, room, "coroutine.wrap");
-    } else if (find_member(L, function)) {
-        const char *module = lua_tostring(L, -2), *field = lua_tostring(L, -1);
+    } else if (visit_modules(L, has_field, &function)) { /* name, table, field */
+        const char *module = lua_tostring(L, function + 1), *field = lua_tostring(L, -1);
         bool is_global = strcmp(module, LUA_GNAME) == 0;
         snprintf(text, room, "%s%s%s", is_global ? "" : module, is_global ? "" : ".", field);
     } else {

@@ -8,6 +8,7 @@
 #include "lua/request.h"
 
 #define GROUP_RETRY_NS (5 * PN_NS_PER_MS) /* how often a group in restart is tried again */
+#define NAME_TRIES     100 /* of a name whose actor was found and had ended when it was sent to */
 
 /* A send that waits for room. */
 typedef struct pending {
@@ -71,23 +72,35 @@ static void cancel_pending(pn_task *task, void *context) {
     task->cancel = NULL;
 }
 
+/* False: the mailbox is still full. Otherwise the wait is over. */
+static bool try_again(pending *p) {
+    pn_task *task = p->task;
+    pn_lua *lua = task->lua;
+    pn_worker *worker = pn_lua_worker(lua);
+    int err = pn_actor_send(worker, lua->actor, p->to, p->msg);
+    if (err == PN_EMAILBOX_FULL) return false;
+    if (err != 0) discard(worker, p->msg, err);
+    task->cancel = NULL;
+    free_pending(lua, p);
+    pn_task_ready(task, err);
+    return true;
+}
+
 void pn_sends_accept(pn_lua *lua, pn_msg *space) {
     pn_worker *worker = pn_lua_worker(lua);
     pn_pid to = space->from;
     pn_msg_free(worker, space);
     pending *p;
     while ((p = first_pending(lua, to)) != NULL) {
-        int err = pn_actor_send(worker, lua->actor, to, p->msg);
-        if (err == PN_EMAILBOX_FULL) {
-            pn_actor_await_space(lua->actor, to);
-            return;
-        }
-        if (err != 0) discard(worker, p->msg, err);
-        pn_task *task = p->task;
-        task->cancel = NULL;
-        free_pending(lua, p);
-        pn_task_ready(task, err);
+        if (try_again(p)) continue;
+        pn_actor_await_space(lua->actor, to);
+        return;
     }
+}
+
+bool pn_sends_last_try(pn_task *task) {
+    pending *p = task->context;
+    return first_pending(task->lua, p->to) == p && try_again(p);
 }
 
 /* Waits with the message until it is sent. Owns msg. The continuation finds the result in task->code. */
@@ -156,16 +169,26 @@ static int wait_for_group(lua_State *L, lua_KContext deadline, lua_KFunction k) 
     return pn_task_wait(L, PN_WAIT_TIMER, GROUP_RETRY_NS, deadline, k);
 }
 
+/* Between a lookup of the name and the send its actor may have ended; then somebody else may have it. */
+static bool try_name_again(lua_State *L, int err, int *tries) {
+    return err == PN_ENOPROC && lua_type(L, 1) == LUA_TSTRING && ++*tries < NAME_TRIES;
+}
+
 static int send_until(lua_State *L, lua_KContext deadline) {
     pn_pid to;
-    int err = pn_check_target(L, 1, &to), result;
-    if (PN_UNLIKELY(err == PN_EMAILBOX_FULL)) return wait_for_group(L, deadline, group_retry);
-    if (PN_UNLIKELY(err != 0)) return push_noproc(L, 1);
-    pn_msg *msg = pn_codec_message(L, 2, PN_MSG_USER, "message");
-    if (!send_now(L, to, msg, PN_CALL_NO_DEADLINE, &err, &result, sent)) return result;
-    if (PN_UNLIKELY(err != 0)) return push_send_error(L, err);
-    lua_pushboolean(L, 1);
-    return 1;
+    int err, result, tries = 0;
+    do {
+        err = pn_check_target(L, 1, &to);
+        if (PN_UNLIKELY(err == PN_EMAILBOX_FULL)) return wait_for_group(L, deadline, group_retry);
+        if (PN_UNLIKELY(err != 0)) return push_noproc(L, 1);
+        pn_msg *msg = pn_codec_message(L, 2, PN_MSG_USER, "message");
+        if (!send_now(L, to, msg, PN_CALL_NO_DEADLINE, &err, &result, sent)) return result;
+        if (PN_LIKELY(err == 0)) {
+            lua_pushboolean(L, 1);
+            return 1;
+        }
+    } while (try_name_again(L, err, &tries));
+    return push_send_error(L, err);
 }
 
 static int group_retry(lua_State *L, int status, lua_KContext deadline) {
@@ -273,23 +296,30 @@ static pn_msg *create_request(lua_State *L, uint64_t deadline_ns) {
 
 static int call_retry(lua_State *L, int status, lua_KContext deadline);
 
+/* False: the caller must return *result. */
+static bool request_now(lua_State *L, pn_pid to, uint64_t deadline_ns, int *err, int *result) {
+    pn_msg *msg = create_request(L, deadline_ns);
+    const pn_call *call = pn_task_current(L)->calling;
+    if (call->depth <= PN_CALL_DEPTH_MAX) {
+        return send_now(L, to, msg, call->deadline_ns, err, result, room_found);
+    }
+    discard(pn_lua_worker(pn_lua_of(L)), msg, PN_ECALL_CYCLE);
+    *err = PN_ECALL_CYCLE;
+    return true;
+}
+
 static int call_until(lua_State *L, uint64_t deadline_ns) {
     pn_pid to;
+    int err, result, tries = 0;
     pn_task_check_block(L);
-    int err = pn_check_target(L, 1, &to), result;
-    if (err == PN_EMAILBOX_FULL) return wait_for_group(L, (lua_KContext)deadline_ns, call_retry);
-    if (err != 0) return push_noproc(L, 1);
-    pn_msg *msg = create_request(L, deadline_ns);
-    pn_task *task = pn_task_current(L);
-    const pn_call *call = task->calling;
-    if (call->depth > PN_CALL_DEPTH_MAX) {
-        discard(pn_lua_worker(pn_lua_of(L)), msg, PN_ECALL_CYCLE);
-        err = PN_ECALL_CYCLE;
-    } else if (!send_now(L, to, msg, call->deadline_ns, &err, &result, room_found)) {
-        return result;
-    }
-    if (err == 0) return wait_for_reply(L);
-    end_call(task);
+    do {
+        err = pn_check_target(L, 1, &to);
+        if (err == PN_EMAILBOX_FULL) return wait_for_group(L, (lua_KContext)deadline_ns, call_retry);
+        if (err != 0) return push_noproc(L, 1);
+        if (!request_now(L, to, deadline_ns, &err, &result)) return result;
+        if (err == 0) return wait_for_reply(L);
+        end_call(pn_task_current(L));
+    } while (try_name_again(L, err, &tries));
     return push_call_error(L, err);
 }
 
@@ -417,27 +447,28 @@ enum { MATCH_FN = 1, MATCH_STATE = 2, MATCH_MSG = 3, MATCH_REQ = 4 };
 
 typedef struct match {
     uint64_t deadline_ns;
-    uint64_t received_count; /* of the actor when the message was shown: fn may itself receive */
-    uint32_t place;          /* in the mailbox */
+    uint64_t taken; /* from the mailbox when `before` was in it: fn may itself receive, senders may drop */
+    pn_msg *before; /* the last one that fn did not want; NULL: begin at the front */
 } match;
 
 static match *match_of(lua_State *L) { return lua_touserdata(L, MATCH_STATE); }
 
-static pn_msg *nth(pn_actor *actor, uint32_t place, pn_msg **previous) {
-    *previous = NULL;
-    pn_link *link = actor->mailbox.head;
-    for (uint32_t i = 0; i < place && link != NULL; i++) {
-        *previous = (pn_msg *)link;
-        link = link->next;
-    }
-    return (pn_msg *)link;
+/* Begins at the front again when the mailbox is no longer the one that was looked through. */
+static void check_mailbox(lua_State *L) {
+    match *m = match_of(L);
+    uint64_t taken = pn_actor_taken(pn_lua_of(L)->actor);
+    if (m->taken != taken) m->before = NULL;
+    m->taken = taken;
+}
+
+static pn_msg *next_of(const pn_actor *actor, const match *m) {
+    return (pn_msg *)(m->before != NULL ? m->before->link.next : actor->mailbox.head);
 }
 
 /* Pushes fn, message and request, without taking the message. */
 static void show(lua_State *L, pn_msg *msg) {
     lua_settop(L, MATCH_STATE);
     lua_pushvalue(L, MATCH_FN);
-    match_of(L)->received_count = pn_lua_of(L)->actor->received_count;
     if (msg->kind > PN_MSG_REQUEST) {
         push_system(L, msg);
         return;
@@ -457,25 +488,21 @@ static int match_called(lua_State *L, int status, lua_KContext context);
 static bool take_match(lua_State *L) {
     match *m = match_of(L);
     pn_actor *actor = pn_lua_of(L)->actor;
-    if (m->received_count != actor->received_count) {
-        m->place = 0; /* the mailbox is another one now */
-        return false;
-    }
+    if (m->taken != pn_actor_taken(actor)) return false;
     if (!lua_toboolean(L, -1)) {
-        m->place++;
+        m->before = next_of(actor, m);
         return false;
     }
-    pn_msg *previous;
-    nth(actor, m->place, &previous);
     lua_settop(L, MATCH_STATE);
-    pn_push_received(L, pn_actor_take_after(actor, previous));
+    pn_push_received(L, pn_actor_take_after(actor, m->before));
     return true;
 }
 
 static int match_loop(lua_State *L) {
     match *m = match_of(L);
     for (;;) {
-        pn_msg *previous, *msg = nth(pn_lua_of(L)->actor, m->place, &previous);
+        check_mailbox(L);
+        pn_msg *msg = next_of(pn_lua_of(L)->actor, m);
         if (msg == NULL) break;
         show(L, msg);
         lua_callk(L, 2, 1, 0, match_called);
@@ -497,7 +524,6 @@ static int match_waited(lua_State *L, int status, lua_KContext context) {
     pn_task *task = pn_task_woken(L);
     if (task->code == PN_ETIMEOUT) return pn_push_error(L, PN_ETIMEOUT, "no such message in time");
     if (task->code != 0) return pn_push_error(L, task->code, NULL);
-    if (match_of(L)->received_count != pn_lua_of(L)->actor->received_count) match_of(L)->place = 0;
     return match_loop(L);
 }
 
@@ -508,7 +534,6 @@ int pn_receive_match(lua_State *L, uint64_t timeout_ns) {
     match *m = lua_newuserdatauv(L, sizeof *m, 0);
     bool for_ever = timeout_ns == PN_NO_TIMEOUT;
     *m = (match){.deadline_ns = for_ever ? PN_CALL_NO_DEADLINE : now_ns(L) + timeout_ns};
-    m->received_count = pn_lua_of(L)->actor->received_count;
     return match_loop(L);
 }
 

@@ -103,7 +103,9 @@ void pn_task_give_up(pn_task *task, int code) {
 }
 
 static void on_timeout(pn_timer *timer) {
-    pn_task_give_up(PN_CONTAINER(timer, pn_task, timer), PN_ETIMEOUT);
+    pn_task *task = PN_CONTAINER(timer, pn_task, timer);
+    if (task->wait == PN_WAIT_SPACE && pn_sends_last_try(task)) return;
+    pn_task_give_up(task, PN_ETIMEOUT);
 }
 
 void pn_tasks_accept(pn_lua *lua, pn_msg *msg) {
@@ -287,6 +289,7 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
         pn_list_push(kind == PN_WAIT_RECEIVE ? &lua->receivers : &lua->matchers, &task->queue);
         if (kind == PN_WAIT_MATCH) lua->matched_count = lua->actor->arrived_count;
         lua->actor->is_waiting = true;
+        if (PN_UNLIKELY(!pn_queue_empty(&lua->actor->space_waiters))) pn_actor_call_senders(lua->actor);
     }
     if (kind == PN_WAIT_LIST) pn_list_push(task->context, &task->queue);
     if (timeout_ns != PN_NO_TIMEOUT) begin_timer(task, timeout_ns);

@@ -126,7 +126,11 @@ lua_State *pn_coroutine_take_innermost(pn_task *task);
 
 /* stream.c, send.c: messages for streams, and room in mailboxes that were full. */
 void pn_streams_accept(pn_lua *lua, pn_msg *msg); /* STREAM, and REPLY to a stream request */
-void pn_sends_accept(pn_lua *lua, pn_msg *space);
+void pn_sends_accept(pn_lua *lua, pn_msg *msg);
+
+/* The time of a wait for room is over. Sends if there is room (a mailbox calls only when it is half empty);
+ * false when there is none. */
+bool pn_sends_last_try(pn_task *task);
 bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain);
 
 /* What a function returns that may have ended its own actor: its results; or the task is abandoned here,

@@ -16,9 +16,11 @@ end
 
 -- ---- supervisors ----
 --
--- A supervisor is an actor that traps exits, is linked to its children and restarts them.
--- Strategies, restart types and defaults are OTP's: intensity 1 in a period of 5 s, shutdown 5 s,
--- permanent.
+-- A supervisor is an actor that traps exits, is linked to its children and restarts them. Strategies,
+-- restart types and defaults are OTP's: intensity 1 in a period of 5 s, shutdown 5 s, permanent.
+--
+-- The name of a child is a group's, whether it has a count or not: it stays while the child is restarted,
+-- so that sends and calls to it wait, and goes with the last child that is not restarted.
 
 local STRATEGIES = {
   one_for_one = true, one_for_all = true, rest_for_one = true, simple_one_for_one = true,
@@ -33,23 +35,31 @@ local SPAWN_OPTIONS = { "memory_limit", "mailbox", "on" }
 
 local function fail(level, format, ...) error(format:format(...), level + 1) end
 
+local function sorted_keys(set)
+  local names = {}
+  for name in pairs(set) do table.insert(names, name) end
+  table.sort(names)
+  return names
+end
+
 local function check_keys(options, known, what, level)
   for key in pairs(options) do
     if not known[key] then
-      local names = {}
-      for name in pairs(known) do table.insert(names, name) end
-      table.sort(names)
-      fail(level + 1, "%s: unknown option '%s' (known: %s)", what, tostring(key),
-        table.concat(names, ", "))
+      local names = sorted_keys(known)
+      local near = type(key) == "string" and M._nearest(key, names)
+      local hint = near and ("did you mean '%s'?"):format(near) or "known: " .. table.concat(names, ", ")
+      fail(level + 1, "%s: unknown option '%s' (%s)", what, tostring(key), hint)
     end
   end
 end
 
 local function seconds(value, what, level)
-  if type(value) == "number" and value >= 0 then return value end
   local ok, parsed = pcall(timer._seconds, value)
-  if ok then return parsed end
-  return fail(level + 1, "%s: a duration expected, got %s", what, tostring(value))
+  if not ok then
+    fail(level + 1, '%s: a duration (seconds, or text like "250ms", "1m30s") expected, got %s', what,
+      tostring(value))
+  end
+  return parsed
 end
 
 local function check_child(child, index, strategy, level)
@@ -80,11 +90,13 @@ local function check_child(child, index, strategy, level)
   if shutdown ~= "brutal_kill" and shutdown ~= "infinity" then
     shutdown = seconds(shutdown, what .. ": shutdown", level + 1)
   end
-  local spawn = {}
+  local spawn = { name = child.name }
   for _, key in ipairs(SPAWN_OPTIONS) do spawn[key] = child[key] end
+  local ok, message = pcall(M._check_spawn, spawn)
+  if not ok then fail(level + 1, "%s: %s", what, message) end
   return {
     id = child.id, start = child.start, args = child.args or {}, name = child.name, count = count,
-    is_group = child.count ~= nil, restart = restart, shutdown = shutdown, spawn = spawn,
+    restart = restart, shutdown = shutdown, spawn = spawn,
   }
 end
 
@@ -102,6 +114,9 @@ local function check_options(options, level)
   if math.type(intensity) ~= "integer" or intensity < 0 then
     fail(level + 1, "supervisor: intensity must be an integer of at least 0, got %s",
       tostring(intensity))
+  end
+  if options.children ~= nil and type(options.children) ~= "table" then
+    fail(level + 1, "supervisor: children must be a table, got %s", type(options.children))
   end
   local children, ids = {}, {}
   for index, child in ipairs(options.children or {}) do
@@ -126,8 +141,8 @@ local function check_options(options, level)
   }
 end
 
--- Its state, `self`: options; slots, in start order: { spec, pid (or nil), number }; restarts:
--- their times.
+-- Its state, `self`: options; slots, in start order: { spec, pid (or nil), number }; restarts: times;
+-- groups: the names that are open.
 
 local function slot_of(self, pid)
   for index, slot in ipairs(self.slots) do
@@ -136,21 +151,40 @@ local function slot_of(self, pid)
   return nil
 end
 
-local function start_slot(slot)
-  local spec = slot.spec
-  local options = { link = true }
-  for key, value in pairs(spec.spawn) do options[key] = value end
-  if spec.name and not spec.is_group then options.name = spec.name end
-  local pid, err, code = M.spawn(options, spec.start, table.unpack(spec.args, 1, #spec.args))
-  if not pid then return nil, err, code end
-  slot.pid = pid
-  if spec.is_group and spec.name then M._group_join(spec.name, pid) end
-  return pid
+local function open_group(self, name)
+  if not name or self.groups[name] then return true end
+  local ok, err, code = M._group_open(name)
+  if not ok then return nil, err, code end
+  self.groups[name] = true
+  return true
 end
 
-local function forget(slot)
+-- The last one that had the name is gone for good.
+local function close_group(self, name)
+  if not name or not self.groups[name] then return end
+  for _, slot in ipairs(self.slots) do
+    if slot.spec.name == name and (slot.pid or slot.is_due) then return end
+  end
+  M._group_close(name)
+  self.groups[name] = nil
+end
+
+local function start_slot(self, slot)
   local spec = slot.spec
-  if spec.is_group and spec.name and slot.pid then M._group_leave(spec.name, slot.pid) end
+  local ok, err, code = open_group(self, spec.name)
+  if not ok then return nil, err, code end
+  local options = { link = true }
+  for key, value in pairs(spec.spawn) do options[key] = value end
+  local spawn = spec.name and M._spawn_member or M.spawn
+  local args = spec.args
+  slot.pid, err, code = spawn(options, spec.start, table.unpack(args, 1, args.n or #args))
+  slot.is_due = not slot.pid
+  return slot.pid, err, code
+end
+
+-- Takes it out of its group at once: who ends gets no more calls.
+local function forget(slot)
+  if slot.spec.name then M._group_leave(slot.spec.name, slot.pid) end
   slot.pid = nil
 end
 
@@ -177,14 +211,21 @@ local function stop_slot(slot)
   end
 end
 
+-- In reverse order of their start. Temporary ones are not started again.
 local function stop_from(self, first)
-  for index = #self.slots, first, -1 do stop_slot(self.slots[index]) end
+  for index = #self.slots, first, -1 do
+    local slot = self.slots[index]
+    stop_slot(slot)
+    slot.is_due = slot.spec.restart ~= "temporary"
+    if not slot.is_due then table.remove(self.slots, index) end
+    close_group(self, slot.spec.name)
+  end
 end
 
 -- Ends the supervisor itself: children in reverse order of their start, then the groups.
 local function give_up(self, reason)
   stop_from(self, 1)
-  for name in pairs(self.groups) do M._group_close(name) end
+  for _, name in ipairs(sorted_keys(self.groups)) do M._group_close(name) end
   M.trap_exit(false)
   M.exit(M.self(), reason)
 end
@@ -201,14 +242,16 @@ local function may_restart(self)
   return #kept <= self.options.intensity
 end
 
+-- Until it has started, or was tried too often.
+local function restart(self, slot)
+  while not start_slot(self, slot) do
+    if not may_restart(self) then give_up(self, "shutdown") end
+  end
+end
+
 local function restart_from(self, first)
   for index = first, #self.slots do
-    local slot = self.slots[index]
-    if not slot.pid then
-      while not start_slot(slot) do
-        if not may_restart(self) then return give_up(self, "shutdown") end
-      end
-    end
+    if not self.slots[index].pid then restart(self, self.slots[index]) end
   end
 end
 
@@ -223,9 +266,10 @@ local function on_child_exit(self, slot, index, message)
   if message.reason == "error" then
     M._log_child(tostring(slot.spec.id), message.error or "", message.traceback or "")
   end
-  if not wants_restart(slot.spec, message.reason) then
+  slot.is_due = wants_restart(slot.spec, message.reason)
+  if not slot.is_due then
     if slot.spec.restart == "temporary" or self.is_simple then table.remove(self.slots, index) end
-    return
+    return close_group(self, slot.spec.name)
   end
   if not may_restart(self) then return give_up(self, "shutdown") end
   local strategy = self.options.strategy
@@ -236,9 +280,7 @@ local function on_child_exit(self, slot, index, message)
     stop_from(self, index + 1)
     restart_from(self, index)
   else
-    while not start_slot(slot) do
-      if not may_restart(self) then return give_up(self, "shutdown") end
-    end
+    restart(self, slot)
   end
 end
 
@@ -248,24 +290,13 @@ local function on_exit(self, message)
   if message.pid == self.parent or message.reason ~= "normal" then give_up(self, message.reason) end
 end
 
-local function open_groups(self, specs)
-  for _, spec in ipairs(specs) do
-    if spec.is_group and spec.name then
-      local ok, err, code = M._group_open(spec.name)
-      if not ok then return nil, ("the name '%s' is taken"):format(spec.name), code or err end
-      self.groups[spec.name] = true
-    end
-  end
-  return true
-end
-
 local function add_slots(self, spec)
   local added = {}
   for number = 1, spec.count do
     local slot = { spec = spec, number = number }
     table.insert(self.slots, slot)
     table.insert(added, slot)
-    local pid, err, code = start_slot(slot)
+    local pid, err, code = start_slot(self, slot)
     if not pid then return nil, err, code, added end
   end
   return added
@@ -285,31 +316,37 @@ local requests = {}
 -- simple_one_for_one: one more child, with these arguments behind the template's.
 local function start_simple(self, args)
   local template = self.options.children[1]
-  local all = table.move(template.args, 1, #template.args, 1, {})
-  table.move(args or {}, 1, #(args or {}), #all + 1, all)
-  local spec = setmetatable({ args = all }, { __index = template })
-  local slot = { spec = spec, number = #self.slots + 1 }
-  local pid, err, code = start_slot(slot)
+  args = args == nil and {} or args
+  local fixed, more = template.args.n or #template.args, args.n or #args
+  local all = table.move(template.args, 1, fixed, 1, { n = fixed + more })
+  table.move(args, 1, more, fixed + 1, all)
+  self.started = (self.started or 0) + 1
+  local slot = { spec = setmetatable({ args = all }, { __index = template }), number = self.started }
+  local pid, err, code = start_slot(self, slot)
   if not pid then return nil, err, code end
   table.insert(self.slots, slot)
   return pid
 end
 
-function requests.start_child(self, spec)
-  if self.is_simple then return start_simple(self, spec) end
+function requests.start_child(self, spec, is_spec)
+  if self.is_simple then
+    if is_spec then return nil, "a simple_one_for_one supervisor takes arguments, not a child", "bad_request" end
+    if spec ~= nil and type(spec) ~= "table" then return nil, "the arguments must be a table", "bad_request" end
+    return start_simple(self, spec)
+  end
+  if not is_spec then return nil, "a child has a start: { start = ... }", "bad_request" end
   for _, slot in ipairs(self.slots) do
     if slot.spec.id == spec.id then
       return nil, ("a child has the id %s"):format(tostring(spec.id)), "exists"
     end
   end
-  local ok, err, code = open_groups(self, { spec })
-  if not ok then return nil, err, code end
   local added, why, reason, partly = add_slots(self, spec)
   if added then return added[1].pid end
   for _, slot in ipairs(partly) do
     stop_slot(slot)
     remove_slot(self, slot)
   end
+  close_group(self, spec.name)
   return nil, why, reason
 end
 
@@ -320,6 +357,7 @@ function requests.stop_child(self, which)
     if slot.pid == which or slot.spec.id == which and not self.is_simple then
       stop_slot(slot)
       table.remove(self.slots, index)
+      close_group(self, slot.spec.name)
       stopped = stopped + 1
     end
   end
@@ -347,14 +385,13 @@ function M._supervise(parent, options)
   local _, begin = M.receive_match(function(message, req)
     return req and req ~= M.SYSTEM and type(message) == "table" and message[1] == "begin"
   end)
-  local ok, err, code = open_groups(self, options.children)
-  for _, spec in ipairs(ok and not self.is_simple and options.children or {}) do
-    ok, err, code = add_slots(self, spec)
-    if not ok then break end
-  end
-  if not ok then
-    begin:reply(nil, err, code)
-    return give_up(self, "shutdown")
+  for _, spec in ipairs(self.is_simple and {} or options.children) do
+    local ok, err, code = add_slots(self, spec)
+    if not ok then
+      M.unlink(parent) -- who asked for it is told, not ended
+      begin:reply(nil, err, code)
+      return give_up(self, "shutdown")
+    end
   end
   begin:reply(true)
   for message, req in M.messages() do
@@ -363,9 +400,9 @@ function M._supervise(parent, options)
     elseif req then
       local handler = type(message) == "table" and requests[message[1]]
       if handler then
-        local argument = message[2]
-        if message[3] then argument = M._unpack(argument) end
-        req:reply(handler(self, argument))
+        local argument, is_packed = message[2], message[3]
+        if is_packed then argument = M._unpack(argument) end
+        req:reply(handler(self, argument, is_packed))
       else
         req:reply(nil, "a supervisor takes start_child, stop_child and children", "bad_request")
       end
@@ -375,7 +412,8 @@ end
 
 --- Starts a supervisor, linked to the caller, and its children; returns when all have started.
 function M.supervisor(options)
-  local checked = check_options(options, 1)
+  local checked = check_options(options, 2)
+  M._check_block()
   local spawn = { link = true, name = checked.name }
   checked.name = nil
   local pid, err, code = M.spawn(spawn, M._supervise, M.self(), checked)
@@ -389,7 +427,7 @@ end
 --- Adds a child (simple_one_for_one: one more, with these arguments) and starts it.
 function M.start_child(supervisor, child)
   if type(child) == "table" and child.start ~= nil then
-    child = check_child(child, 1, nil, 1)
+    child = check_child(child, 1, nil, 2)
     if child.id == nil then child.id = child.name or M._unique() end
     -- functions do not travel in messages; packed they do, as in a spawn
     return M.call(supervisor, { "start_child", M._pack(child), true }, { timeout = "60s" })
