@@ -532,6 +532,8 @@ static void end_failed(pn_task *task, int status) {
     }
     pn_task_fail_actor(task, status);
     settle(task);
+    if (task->on_end != NULL) task->on_end(task, task->on_end_context);
+    if (task->is_detached && task != &task->lua->main) pn_task_release(task);
 }
 
 /* ---- running ---- */
