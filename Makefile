@@ -46,7 +46,8 @@ cli_src     := $(call sources,cli) $(sort $(wildcard bench/c/*.c))
 test_src    := $(sort $(wildcard specs/c/*.c))
 fuzz_src    := $(sort $(wildcard specs/fuzz/fuzz_*.c))
 has_cli     := $(call sources,cli)
-scripts     := $(sort $(shell find scripts/perilune scripts/std bench/lua -name '*.lua' 2>/dev/null))
+script_dirs := scripts/perilune scripts/std bench/lua
+scripts     := $(sort $(shell find $(script_dirs) -name '*.lua' 2>/dev/null))
 llhttp_dir  := /usr/share/llhttp
 llhttp_src  := $(addprefix $(llhttp_dir)/,api.c http.c llhttp.c)
 
@@ -69,14 +70,15 @@ sanitize_              :=
 sanitize_address       := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize_undefined     := -fsanitize=undefined -fno-sanitize-recover=undefined
 sanitize_thread        := -fsanitize=thread
-sanitize_fuzz          := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+sanitize_fuzz          := -fsanitize=fuzzer-no-link,address,undefined \
+                          -fno-sanitize-recover=undefined
 ifeq ($(origin sanitize_$(SANITIZER)),undefined)
 $(error SANITIZER=$(SANITIZER) is none of address, undefined, thread, fuzz)
 endif
 sanitize := $(sanitize_$(SANITIZER))
 # Not position independent: code at fixed addresses is part of `same seed, same run`.
-all_cflags  = -std=gnu11 -D_GNU_SOURCE -g $(optimise) $(sanitize) -fno-pie -fvisibility=hidden -pthread \
-              $(warnings) $(includes) $(if $(filter 1,$(FAULTS)),-DPN_FAULTS) $(CFLAGS)
+all_cflags  = -std=gnu11 -D_GNU_SOURCE -g $(optimise) $(sanitize) -fno-pie -fvisibility=hidden \
+              -pthread $(warnings) $(includes) $(if $(filter 1,$(FAULTS)),-DPN_FAULTS) $(CFLAGS)
 # Lua reads the time through runtime/lua, so the two come in together; the core stands without them.
 lua_ldflags := $(if $(lua_src),-Wl$(comma)-E -Wl$(comma)--wrap=time)
 lua_libs    := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a
@@ -100,7 +102,10 @@ build/.deps-$(1): Makefile scripts/dev/deps.sh
 endef
 $(foreach p,build test lint san bench,$(eval $(call deps_rule,$(p))))
 
-deps: $(addprefix build/.deps-,build test lint san bench) ## install what is missing (Debian packages)
+deps: ## install what is missing (Debian packages)
+	@mkdir -p build
+	@sh scripts/dev/deps.sh $(sort $(deps_all))
+	@touch $(addprefix build/.deps-,build test lint san bench)
 
 # ---- build ----
 build: $(out)/perilune ## ./perilune, a link to build/CONFIG/perilune
@@ -166,7 +171,7 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 ubsan: ## the tests under UndefinedBehaviorSanitizer alone
 	@+$(MAKE) --no-print-directory SANITIZER=undefined test
 
-# ThreadSanitizer wants its addresses to itself, which some kernels' randomisation does not leave it.
+# ThreadSanitizer wants addresses to itself, which some kernels' randomisation does not leave it.
 tsan: ## the C tests under ThreadSanitizer
 	@+RUNNER=$$(setarch -R true 2>/dev/null && echo 'setarch -R') \
 	  $(MAKE) --no-print-directory SANITIZER=thread PARTS=C test
@@ -180,6 +185,10 @@ fuzz_bin := $(patsubst specs/fuzz/%.c,$(out)/fuzz/%,$(sort $(wildcard specs/fuzz
 fuzz: ## each fuzz harness for FUZZ_SECONDS and FUZZ_RUNS at least
 	@+$(MAKE) --no-print-directory CC=clang SANITIZER=fuzz fuzz-run
 
+fuzz-prove: | build/.deps-san build/.deps-test ## that each harness finds the bugs planted for it
+	$(if $(wildcard specs/fuzz/prove.sh),,$(error there is no specs/fuzz/prove.sh yet))
+	$(quiet)sh specs/fuzz/prove.sh $(if $(filter-out *,$(FUZZ)),specs/fuzz/fuzz_$(FUZZ).c)
+
 fuzz-run: $(fuzz_bin)
 	$(if $(fuzz_bin),,$(error there is no specs/fuzz/fuzz_$(FUZZ).c))
 	$(quiet)scripts/dev/fuzz.sh $(fuzz_bin)
@@ -191,9 +200,9 @@ $(out)/fuzz/%: $(out)/specs/fuzz/%.o $(core_obj) $(lua_obj) $(llhttp_obj) $(out)
 	$(quiet)$(CC) $(all_ldflags) -fsanitize=fuzzer $^ $(libs) -lcjson -o $@
 
 # ---- lint ----
-# Every C file passes gcc and clang with warnings as errors and clang-tidy, each once until it or one
-# of its headers changes; then the checks of scripts/dev over the whole tree. Everything is looked at
-# before it fails (-k).
+# Every C file passes gcc and clang with warnings as errors and clang-tidy, each once until it or
+# one of its headers changes; then the checks of scripts/dev over the whole tree. Everything is
+# looked at before it fails (-k).
 lint_out    := build/lint
 lint_src    := $(core_src) $(lua_src) $(cli_src) $(test_src) $(fuzz_src)
 lint_gcc    := $(patsubst %.c,$(lint_out)/gcc/%.o,$(lint_src))
@@ -239,15 +248,16 @@ $(lint_clang): $(lint_out)/clang/%.ok: %.c $(lint_out)/flags | $(lint_deps)
 	$(quiet)clang $(lint_cflags) -DPN_FAULTS -fsyntax-only $<
 	@touch $@
 
-# Tests run under the sanitizers, may be long, and compare structs that they zeroed; the command's own
-# thread may use getenv and exit.
+# Tests run under the sanitizers, may be long, and compare structs that they zeroed; the command's
+# own thread may use getenv and exit.
 tidy_specs := --checks=-clang-analyzer-*,-readability-function-size,-concurrency-mt-unsafe,$(strip \
               )-bugprone-suspicious-memory-comparison
 tidy_cli   := --checks=-concurrency-mt-unsafe
 tidy_flags  = $(if $(filter specs/%,$<),$(tidy_specs),$(if $(filter runtime/cli/%,$<),$(tidy_cli)))
 tidy_lua    = $(if $(filter $(lua_src) $(cli_src),$<),-include scripts/dev/tidy_lua.h)
 
-$(lint_tidy): $(lint_out)/tidy/%.ok: %.c .clang-tidy scripts/dev/tidy_lua.h $(lint_out)/flags | $(lint_deps)
+tidy_config := .clang-tidy scripts/dev/tidy_lua.h $(lint_out)/flags
+$(lint_tidy): $(lint_out)/tidy/%.ok: %.c $(tidy_config) | $(lint_deps)
 	@mkdir -p $(@D)
 	$(say) TIDY $<
 	$(quiet)clang-tidy --quiet $(tidy_flags) $< -- $(lint_base) $(tidy_lua) >$@.log 2>&1 || \
@@ -320,7 +330,7 @@ install: $(out)/perilune ## to PREFIX (/usr/local): the binary, docs and example
 uninstall: ## what install put there
 	rm -rf $(DESTDIR)$(PREFIX)/bin/perilune $(share)
 
-new-module: | build/.deps-lint ## NAME=x: a module of your own: engine, binding, annotation, spec, page
+new-module: | build/.deps-lint ## NAME=x: engine, binding, annotation, spec and page to begin with
 	$(if $(NAME),,$(error say which: make new-module NAME=x))
 	$(quiet)lua5.4 scripts/dev/new-module.lua $(NAME)
 
@@ -335,5 +345,5 @@ goals := $(filter lint test asan ubsan tsan fuzz run bench bench-peers,$(MAKECMD
 previous :=
 $(foreach goal,$(goals),$(if $(previous),$(eval $(goal): | $(previous)))$(eval previous := $(goal)))
 
-.PHONY: help deps build c-test test asan ubsan tsan fuzz fuzz-run lint $(lint_parts) format docs \
-        run bench bench-peers install uninstall new-module check-fresh clean FORCE
+.PHONY: help deps build c-test test asan ubsan tsan fuzz fuzz-prove fuzz-run lint $(lint_parts) \
+        format docs run bench bench-peers install uninstall new-module check-fresh clean FORCE

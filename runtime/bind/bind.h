@@ -32,6 +32,7 @@ extern const pn_module pn_modules[];
 /* What the table in modules.c needs of the bindings that have more than functions. */
 int pn_open_request(lua_State *L);
 void pn_open_actor(lua_State *L);
+void pn_open_json(lua_State *L);
 void pn_open_run(lua_State *L);
 
 /* Modules that are a function. */

@@ -152,9 +152,8 @@ static int l_link(lua_State *L) {
     pn_pid pid = check_pid(L, 1);
     if (pid == 0) return push_unknown(L, 1);
     pn_actor_link(self_of(L), pid);
-    pn_task_check_alive(L);
     lua_pushboolean(L, 1);
-    return 1;
+    return pn_task_leave(L, 1);
 }
 
 static int l_unlink(lua_State *L) {
@@ -190,9 +189,8 @@ static int l_exit(lua_State *L) {
     pn_exit *exit = pn_exit_create(&worker_of(L)->runtime->shared, reason, NULL, NULL);
     if (pid == self_of(L)->pid && !self_of(L)->traps_exit) return pn_task_end_actor(L, exit);
     pn_actor_exit_signal(worker_of(L), self_of(L), pid, exit);
-    pn_task_check_alive(L);
     lua_pushboolean(L, 1);
-    return 1;
+    return pn_task_leave(L, 1);
 }
 
 static int l_trap_exit(lua_State *L) {
@@ -295,12 +293,9 @@ static int l_unpack(lua_State *L) {
 
 /* ---- looking around ---- */
 
-/* An ask travels to the actor's worker and back; the asking task waits in PN_WAIT_REPLY for it. */
-typedef struct info_ask {
-    pn_ask ask;
-    pn_pid asker;
-    uint64_t ref;
-    bool found, traps_exit;
+/* What an ask finds out; its bytes are the reply for which the asking task waits. */
+typedef struct actor_info {
+    bool traps_exit;
     char name[PN_NAME_MAX_BYTES + 1];
     unsigned worker;
     uint32_t depth, capacity;
@@ -311,7 +306,7 @@ typedef struct info_ask {
     uint64_t memory_allocs;
     pn_pid parent;
     uint32_t tasks;
-} info_ask;
+} actor_info;
 
 static uint32_t count_tasks(const pn_actor *actor) {
     if (actor->behaviour != &pn_lua_behaviour || actor->state == NULL) return 0;
@@ -321,8 +316,8 @@ static uint32_t count_tasks(const pn_actor *actor) {
     return n;
 }
 
-static void collect_info(info_ask *info, const pn_actor *actor) {
-    info->found = true;
+static void collect_info(actor_info *info, const pn_actor *actor) {
+    memset(info, 0, sizeof *info);
     info->traps_exit = actor->traps_exit;
     snprintf(info->name, sizeof info->name, "%s", actor->name != NULL ? actor->name : "");
     info->worker = actor->worker->index;
@@ -342,14 +337,10 @@ static void collect_info(info_ask *info, const pn_actor *actor) {
     info->tasks = count_tasks(actor);
 }
 
-static void answer_info(pn_ask *ask, pn_worker *worker, pn_actor *actor) {
-    info_ask *info = (info_ask *)ask;
-    if (actor != NULL) collect_info(info, actor);
-    pn_msg *reply = pn_msg_must_create(worker, PN_MSG_REPLY);
-    reply->to = info->asker;
-    reply->ref = info->ref;
-    reply->extra = 0;
-    pn_worker_route(worker, reply);
+static int answer_info(pn_worker *worker, const pn_actor *actor, pn_msg *reply) {
+    actor_info info;
+    collect_info(&info, actor);
+    return pn_msg_set_payload(worker, reply, &info, sizeof info);
 }
 
 static void set_integer(lua_State *L, const char *key, int64_t value) {
@@ -357,7 +348,7 @@ static void set_integer(lua_State *L, const char *key, int64_t value) {
     lua_setfield(L, -2, key);
 }
 
-static void push_info(lua_State *L, const info_ask *info) {
+static void push_info(lua_State *L, const actor_info *info) {
     lua_createtable(L, 0, 16);
     if (info->name[0] != '\0') {
         lua_pushstring(L, info->name);
@@ -386,19 +377,21 @@ static void push_info(lua_State *L, const info_ask *info) {
     if (info->memory_limit != INT64_MAX) set_integer(L, "memory_limit_bytes", info->memory_limit);
 }
 
-/* The info_ask is a userdata at index 2. The reply always comes: the target's worker answers for the
- * dead as well. */
+/* The reply always comes: the target's worker answers for the dead as well. */
 static int informed(lua_State *L, int status, lua_KContext context) {
     (void)status, (void)context;
-    const info_ask *info = lua_touserdata(L, 2);
+    actor_info info;
     pn_task *task = pn_task_current(L);
-    task->wait_ref = 0;
-    if (task->msg != NULL) pn_msg_destroy(worker_of(L), task->msg, 0);
+    pn_msg *reply = task->msg;
+    int code = reply != NULL ? (int)(int64_t)reply->extra : task->code;
     task->msg = NULL;
+    task->wait_ref = 0;
+    if (code == 0) memcpy(&info, pn_msg_payload(reply), sizeof info);
+    if (reply != NULL) pn_msg_destroy(worker_of(L), reply, 0);
     pn_task_woken(L);
-    if (task->code != 0) return pn_push_error(L, task->code, NULL);
-    if (!info->found) return push_unknown(L, 1);
-    push_info(L, info);
+    if (code == PN_ENOPROC) return push_unknown(L, 1);
+    if (code != 0) return pn_push_error(L, code, NULL);
+    push_info(L, &info);
     return 1;
 }
 
@@ -410,17 +403,15 @@ static int l_info(lua_State *L) {
     lua_settop(L, 1);
     pn_pid pid = check_pid(L, 1);
     if (pid == 0) return push_unknown(L, 1);
-    info_ask *info = lua_newuserdatauv(L, sizeof *info, 0);
-    *info = (info_ask){.ask = {answer_info}, .asker = self_of(L)->pid};
     if (pid == self_of(L)->pid) {
-        collect_info(info, self_of(L));
-        push_info(L, info);
+        actor_info info;
+        collect_info(&info, self_of(L));
+        push_info(L, &info);
         return 1;
     }
     pn_task_check_block(L);
     pn_task *task = pn_task_current(L);
-    info->ref = pn_task_begin_ref(task);
-    pn_actor_ask(self_of(L), pid, &info->ask);
+    pn_actor_ask(self_of(L), pid, answer_info, pn_task_begin_ref(task));
     if (task->msg != NULL) return informed(L, LUA_OK, 0);
     return pn_task_wait(L, PN_WAIT_REPLY, PN_NO_TIMEOUT, 0, informed);
 }
@@ -525,8 +516,9 @@ static int l_task_wait(lua_State *L) {
 static int l_task_cancel(lua_State *L) {
     pn_task *task = check_task(L, 1);
     if (task == pn_task_current(L)) return luaL_error(L, "cancel: a task cannot cancel itself");
-    lua_pushboolean(L, !task->is_finished);
-    pn_task_cancel(task);
+    bool was_running = !task->is_finished;
+    if (!pn_task_cancel(task)) return luaL_error(L, "cancel: the task is cancelling this one");
+    lua_pushboolean(L, was_running);
     return 1;
 }
 

@@ -13,8 +13,7 @@ static lua_Integer end_tasks(pn_lua *lua, uint64_t mark) {
     while (link != &lua->tasks) {
         pn_task *task = PN_CONTAINER(link, pn_task, all);
         link = link->prev;
-        if (task->born <= mark || task == lua->current) continue;
-        pn_task_cancel(task);
+        if (task->born <= mark || !pn_task_cancel(task)) continue;
         count++;
         link = lua->tasks.prev; /* closing it may have ended others */
     }

@@ -89,6 +89,8 @@ static int start_ticker(lua_State *L, bool repeats) {
     lua_pushvalue(L, 3);
     lua_pushvalue(L, 2);
     t->task = pn_task_spawn(L, 2);
+    t->task->has_own_body = true;
+    pn_task_serve(t->task, NULL); /* a timer outlives the request whose handler started it */
     t->task->is_endless = repeats;
     return 1;
 }
@@ -127,21 +129,26 @@ const pn_class pn_class_timer = {TIMER_CLASS, timer_methods, timer_metamethods};
 /* ---- with_timeout ---- */
 
 /* The scope is a userdata at index 2, its own closing variable: it ends whichever way the function is
- * left. */
+ * left, and when its coroutine is collected. */
+#define SCOPE_CLASS "perilune.scope"
+
 static int scope_close(lua_State *L) {
-    pn_scope *scope = lua_touserdata(L, 1);
-    if (scope->task != NULL) pn_scope_close(scope);
-    scope->task = NULL;
+    pn_scope_close(lua_touserdata(L, 1));
     return 0;
 }
 
+static const luaL_Reg scope_metamethods[] = {{"__close", scope_close}, {"__gc", scope_close}, {NULL, NULL}};
+
+const pn_class pn_class_scope = {SCOPE_CLASS, NULL, scope_metamethods};
+
 static int with_timeout_done(lua_State *L, int status, lua_KContext duration_ns) {
     pn_scope *scope = lua_touserdata(L, 2);
+    bool is_killed = pn_lua_of(L)->is_killed; /* not to be swallowed */
     bool has_fired = scope->has_fired ||
                      pn_clock_now_ns(clock_of(L)) >= scope->deadline_ns;
     char text[PN_UNITS_TEXT_BYTES];
     lua_closeslot(L, 2);
-    if (has_fired) {
+    if (has_fired && !is_killed) {
         return pn_push_error(L, PN_ETIMEOUT, "not done within %s",
                              pn_units_format_duration((uint64_t)duration_ns, text));
     }
@@ -154,13 +161,11 @@ static int l_with_timeout(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     pn_scope *scope = lua_newuserdatauv(L, sizeof *scope, 0);
     scope->task = NULL;
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, scope_close);
-    lua_setfield(L, -2, "__close");
+    pn_push_class(L, SCOPE_CLASS);
     lua_setmetatable(L, -2);
     lua_insert(L, 2);
     lua_toclose(L, 2);
-    pn_scope_open(scope, pn_task_current(L), timeout_ns);
+    pn_scope_open(L, scope, timeout_ns);
     int arguments = lua_gettop(L) - 3;
     int status = lua_pcallk(L, arguments, LUA_MULTRET, 0, (lua_KContext)timeout_ns, with_timeout_done);
     return with_timeout_done(L, status, (lua_KContext)timeout_ns);

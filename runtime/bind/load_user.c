@@ -47,7 +47,7 @@ static void open_hook(lua_State *L, pn_user *user, const char *hook) {
     user->hook = hook;
     pn_task *task = pn_task_current(L);
     task->team = &user->life;
-    pn_scope_open(&user->scope, task, PN_LOAD_HOOK_TIMEOUT_NS);
+    pn_scope_open(L, &user->scope, PN_LOAD_HOOK_TIMEOUT_NS);
 }
 
 /* A hook that failed ends the run with what it deserves. */

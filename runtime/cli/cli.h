@@ -67,8 +67,9 @@ typedef struct pn_host {
     /* set before pn_host_run */
     unsigned workers; /* 0: one a core */
     uint64_t seed;
-    bool has_seed, is_virtual;
+    bool has_seed, is_virtual, gc_stress;
     bool keeps_series; /* metrics can be asked for by any selector; not in a load run */
+    uint32_t stuck_ms; /* 0: the default */
     pn_log log;
     char *script_path; /* for package.path and arg[0]; NULL */
     /* the host's own */
@@ -93,7 +94,7 @@ typedef struct pn_host {
 
 void pn_host_init(pn_host *host);
 
-/* --workers, --seed, --virtual-time: for every command that runs Lua. */
+/* --workers, --seed, --virtual-time, --log-*: for every command that runs Lua. */
 extern const pn_flag pn_host_flags[];
 
 /* Runs the program as the first actor and waits for its end. Returns the exit status: what the program

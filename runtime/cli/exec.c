@@ -33,6 +33,9 @@ const pn_command pn_command_exec = {
              "Flags:\n"
              "  --workers N       worker threads (default: one a core)\n"
              "  --seed N          seed of everything random; with --virtual-time a run repeats exactly\n"
-             "  --virtual-time    one worker; time moves only when nothing can run\n",
+             "  --virtual-time    one worker; time moves only when nothing can run\n"
+             "  --log-format F    text (default) or json, a line an entry\n"
+             "  --log-level L     debug, info (default), warn, error or none\n"
+             "  --log-output F    a file to append to; stderr (default) or stdout\n",
     .run = run,
 };

@@ -5,6 +5,7 @@
  * the wait when it is gone.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,10 +47,38 @@ static const char *set_virtual(void *context, const char *value) {
     return NULL;
 }
 
+static const char *set_log_format(void *context, const char *value) {
+    pn_host *host = context;
+    host->log.json = strcmp(value, "json") == 0;
+    return host->log.json || strcmp(value, "text") == 0 ? NULL : "text or json was expected";
+}
+
+static const char *set_log_level(void *context, const char *value) {
+    for (pn_log_level level = PN_LOG_DEBUG; level <= PN_LOG_NONE; level++) {
+        if (strcmp(value, pn_log_level_name(level)) != 0) continue;
+        ((pn_host *)context)->log.level = level;
+        return NULL;
+    }
+    return "debug, info, warn, error or none was expected";
+}
+
+static const char *set_log_output(void *context, const char *value) {
+    pn_host *host = context;
+    if (strcmp(value, "stderr") == 0 || strcmp(value, "stdout") == 0) {
+        host->log.fd = strcmp(value, "stderr") == 0 ? STDERR_FILENO : STDOUT_FILENO;
+        return NULL;
+    }
+    host->log.fd = open(value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return host->log.fd >= 0 ? NULL : strerrordesc_np(errno);
+}
+
 const pn_flag pn_host_flags[] = {
     {"workers", 0, "N", set_workers},
     {"seed", 0, "N", set_seed},
     {"virtual-time", 0, NULL, set_virtual},
+    {"log-format", 0, "text|json", set_log_format},
+    {"log-level", 0, "LEVEL", set_log_level},
+    {"log-output", 0, "FILE", set_log_output},
     {NULL, 0, NULL, NULL},
 };
 
@@ -252,6 +281,26 @@ static void set_search_path(pn_host *host) {
     }
 }
 
+/* For tests and the impatient: how long a turn may be stuck, as a duration; and a collector that works
+ * at every chance. False, after saying what is wrong, for a value that is none. */
+static bool read_environment(pn_host *host) {
+    const char *limit = getenv("PERILUNE_STUCK_LIMIT"), *gc = getenv("PERILUNE_GC");
+    uint64_t ns = 0;
+    if (limit != NULL && (pn_units_parse_duration(limit, strlen(limit), &ns) != 0 ||
+                          ns < PN_NS_PER_MS || ns / PN_NS_PER_MS > UINT32_MAX)) {
+        fprintf(stderr, "perilune: PERILUNE_STUCK_LIMIT: a duration of 1ms to 49 days was expected, got \"%s\"\n",
+                limit);
+        return false;
+    }
+    if (gc != NULL && strcmp(gc, "stress") != 0) {
+        fprintf(stderr, "perilune: PERILUNE_GC: only \"stress\" is known, got \"%s\"\n", gc);
+        return false;
+    }
+    host->stuck_ms = (uint32_t)(ns / PN_NS_PER_MS);
+    host->gc_stress = gc != NULL;
+    return true;
+}
+
 static int open_runtime(pn_host *host) {
     if (!host->has_seed) host->seed = pn_rand_seed();
     pn_runtime_options options = {
@@ -260,6 +309,7 @@ static int open_runtime(pn_host *host) {
         .is_seeded = host->has_seed,
         .keeps_series = host->keeps_series,
         .seed = host->seed,
+        .stuck_ms = host->stuck_ms,
         .takes_signals = true,
         .log = &host->log,
         .context = host,
@@ -279,6 +329,7 @@ static int open_runtime(pn_host *host) {
     shared->context = host;
     shared->on_exit = on_exit_call;
     shared->path = host->search_path;
+    shared->gc_stress = host->gc_stress;
     err = host->on_open != NULL ? host->on_open(host) : 0;
     if (err == 0) return 0;
     pn_lua_close(host->runtime);
@@ -312,6 +363,7 @@ static void prepare_signals(void) {
 
 int pn_host_run(pn_host *host, pn_program *program) {
     if (program == NULL) return PN_STATUS_SCRIPT;
+    if (!read_environment(host)) return PN_STATUS_USAGE;
     prepare_signals();
     atomic_store(&host->exit_status, -1);
     sem_init(&host->done, 0, 0);

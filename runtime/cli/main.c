@@ -1,10 +1,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
+#include "core/guardian.h"
 #include "lua/args.h"
-
-#define VERSION "0.1.0"
 
 static const pn_command *const commands[] = {
     &pn_command_run,
@@ -65,7 +65,7 @@ static int run_help(int argc, char **argv) {
 
 static int run_version(int argc, char **argv) {
     (void)argc, (void)argv;
-    printf("perilune " VERSION " (%s, libuv %s)\n", LUA_RELEASE, uv_version_string());
+    printf("perilune " PN_VERSION " (%s, libuv %s)\n", LUA_RELEASE, uv_version_string());
     return PN_STATUS_OK;
 }
 
@@ -84,6 +84,7 @@ const pn_command pn_command_version = {
 };
 
 int main(int argc, char **argv) {
+    if (pn_guardian_is(argc, argv)) return pn_guardian_main(argc, argv);
     if (argc < 2) {
         print_overview(stderr);
         return PN_STATUS_USAGE;

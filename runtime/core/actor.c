@@ -316,6 +316,7 @@ void pn_actor__reap(pn_actor *actor) {
     pn_worker *worker = actor->worker;
     pn_runtime *runtime = worker->runtime;
     if (actor->is_started) actor->behaviour->stop(actor);
+    worker->current = NULL; /* an interrupt finds it no more */
     tell_everybody(actor);
     bury_mailbox(actor);
     notify_space(actor);
@@ -508,12 +509,25 @@ void pn_actor_exit_signal(pn_worker *worker, pn_actor *from, pn_pid to, pn_exit 
     pn_worker_route(worker, msg);
 }
 
-void pn_actor_ask(pn_actor *self, pn_pid to, pn_ask *ask) {
+void pn_actor_ask(pn_actor *self, pn_pid to, pn_ask_fn ask, uint64_t ref) {
     pn_msg *msg = pn_msg_must_create(self->worker, PN_MSG_ASK);
     msg->to = to;
     msg->from = self->pid;
-    msg->pointer = ask;
+    msg->ask = ask;
+    msg->extra = ref;
     pn_worker_route(self->worker, msg);
+}
+
+/* `actor` is NULL when it is gone. */
+static void answer_ask(pn_worker *worker, const pn_actor *actor, pn_msg *msg) {
+    pn_msg *reply = pn_msg_must_create(worker, PN_MSG_REPLY);
+    reply->to = msg->from;
+    reply->from = msg->to;
+    reply->ref = msg->extra;
+    int code = actor != NULL ? msg->ask(worker, actor, reply) : PN_ENOPROC;
+    reply->extra = (uint64_t)(int64_t)code;
+    pn_msg_free(worker, msg);
+    pn_worker_route(worker, reply);
 }
 
 static void on_exit_signal(pn_actor *actor, pn_msg *msg) {
@@ -581,8 +595,8 @@ static void deliver_alive(pn_actor *actor, pn_msg *msg) {
         on_await_space(actor, msg);
         return;
     case PN_MSG_ASK:
-        ((pn_ask *)msg->pointer)->run(msg->pointer, actor->worker, actor);
-        break;
+        answer_ask(actor->worker, actor, msg);
+        return;
     case PN_MSG_EXIT:
     case PN_MSG_BIRTH:
         pn_unreachable();
@@ -609,8 +623,14 @@ static void deliver_dead(pn_worker *worker, pn_msg *msg) {
         answer = PN_MSG_SPACE;
         break;
     case PN_MSG_ASK:
-        ((pn_ask *)msg->pointer)->run(msg->pointer, worker, NULL);
-        pn_msg_free(worker, msg);
+        answer_ask(worker, NULL, msg);
+        return;
+    case PN_MSG_STREAM:
+        if (msg->aux == PN_STREAM_OP_OPEN) {
+            pn_msg_refuse_stream(worker, msg, PN_EEXITED);
+        } else {
+            pn_msg_destroy(worker, msg, PN_EEXITED); /* the other end has been told */
+        }
         return;
     default:
         pn_msg_destroy(worker, msg, 0);

@@ -132,13 +132,10 @@ void pn_actor_exit_signal(pn_worker *worker, pn_actor *from, pn_pid to, pn_exit 
 int pn_actor_register(pn_actor *self, const char *name);
 bool pn_actor_unregister(pn_actor *self);
 
-/* Runs a function on the actor's worker, in order with what the asker sent it; `actor` is NULL when it
- * is gone. The ask is the asker's memory until it has run. */
-typedef struct pn_ask {
-    void (*run)(struct pn_ask *ask, pn_worker *worker, pn_actor *actor);
-} pn_ask;
-
-void pn_actor_ask(pn_actor *self, pn_pid to, pn_ask *ask);
+/* Looks at another actor: a function is run on its worker, in order with what the asker sent it, and puts
+ * what it finds into the reply (pn_msg_set_payload), which comes back to the asker as a REPLY with `ref`.
+ * Its negative code is the reply's, PN_ENOPROC when the actor is gone. There is always a reply. */
+void pn_actor_ask(pn_actor *self, pn_pid to, pn_ask_fn ask, uint64_t ref);
 
 /* For the worker. */
 void pn_actor__deliver(pn_worker *worker, pn_msg *msg); /* `to` is one of ours, or dead */

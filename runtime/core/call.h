@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/msg.h"
+#include "core/request_id.h"
 
 #define PN_CALL_DEPTH_MAX  1000 /* of a chain: deeper is a cycle through fresh actors */
 #define PN_CALL_NO_DEADLINE UINT64_MAX
@@ -26,7 +27,8 @@ struct pn_call {
     pn_pid caller;
     uint64_t ref; /* of the caller's wait */
     uint64_t deadline_ns;
-    pn_call *parent; /* counted */
+    pn_call *parent;           /* counted */
+    pn_request_id *request_id; /* what it is sent for, or NULL; counted */
 };
 
 enum { PN_CALL_OPEN, PN_CALL_ANSWERED, PN_CALL_WITHDRAWN };

@@ -40,6 +40,7 @@ static uint64_t clamp_to_timer(pn_io *io, uint64_t wait_ms) {
 }
 
 static void poll_for(pn_io *io, uint64_t wait_ms) {
+    io->may_wait = wait_ms != 0;
     if (wait_ms == 0) {
         uv_run(&io->loop, UV_RUN_NOWAIT);
         return;

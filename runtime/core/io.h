@@ -28,6 +28,7 @@ typedef struct pn_io {
     pn_ledger *ledger; /* the worker's own */
     uint64_t now_ns;   /* cached at the start of each turn and after each wait */
     uint32_t outstanding;
+    bool may_wait; /* the turn that runs was asked to wait: nothing else is to be done meanwhile */
 } pn_io;
 
 /* 0, or a negative code; after a failure there is nothing to close. */

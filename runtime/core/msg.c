@@ -66,6 +66,16 @@ void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code) {
     pn_msg_free(worker, msg);
 }
 
+void pn_msg_refuse_stream(pn_worker *worker, pn_msg *msg, int code) {
+    pn_pid opener = msg->from;
+    msg->from = msg->to;
+    msg->to = opener;
+    msg->ref = msg->extra;
+    msg->extra = (uint64_t)(int64_t)code;
+    msg->aux = PN_STREAM_OP_CLOSE;
+    pn_worker_route(worker, msg);
+}
+
 int pn_msg_set_parcel(pn_worker *worker, pn_msg *msg, const void *bytes, size_t size,
                       pn_call *const *calls, unsigned count) {
     if (count == 0) return pn_msg_set_payload(worker, msg, bytes, size);
@@ -111,6 +121,7 @@ void pn_call_release(pn_worker *worker, pn_call *call) {
     while (call != NULL) { /* a chain goes link by link, not by recursion */
         if (atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) > 1) return;
         pn_call *parent = call->parent;
+        pn_request_id_release(call->request_id);
         pn_mem_free(&worker->messages, call, sizeof *call);
         call = parent;
     }

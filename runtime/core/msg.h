@@ -13,7 +13,12 @@
 #include "core/pid.h"
 
 typedef struct pn_worker pn_worker;
+typedef struct pn_actor pn_actor;
 typedef struct pn_call pn_call;
+typedef struct pn_msg pn_msg;
+
+/* See pn_actor_ask. */
+typedef int (*pn_ask_fn)(pn_worker *worker, const pn_actor *actor, pn_msg *reply);
 
 typedef enum pn_msg_kind {
     /* what people send: counts against the mailbox */
@@ -37,11 +42,15 @@ typedef enum pn_msg_kind {
     PN_MSG_ASK,    /* run a function on the actor's worker: info */
 } pn_msg_kind;
 
+/* What a STREAM message says, in `aux`. OPEN carries the sender's own ref in `extra`, so that it can be
+ * told when there is nobody to open it to. */
+enum { PN_STREAM_OP_OPEN, PN_STREAM_OP_DATA, PN_STREAM_OP_CREDIT, PN_STREAM_OP_CLOSE };
+
 #define PN_MSG_INLINE_BYTES 24
 #define PN_MSG_MAX_BYTES    (64u << 20) /* of one payload */
 #define PN_MSG_CARRIED_MAX  255
 
-typedef struct pn_msg {
+struct pn_msg {
     pn_link link;
     pn_pid to, from;
     uint8_t kind;
@@ -54,6 +63,7 @@ typedef struct pn_msg {
         pn_exit *exit; /* EXIT, DOWN, SIGNAL_EXIT, owned */
         uint64_t ref;  /* REPLY, STREAM, MONITOR, DEMONITOR ... */
         void *pointer;
+        pn_ask_fn ask; /* ASK; the asker's ref is in `extra` */
     };
     union {
         uint8_t bytes[PN_MSG_INLINE_BYTES];
@@ -62,7 +72,7 @@ typedef struct pn_msg {
             uint64_t extra; /* DOWN: the monitor's ref; REPLY: error code */
         };
     };
-} pn_msg;
+};
 
 _Static_assert(sizeof(pn_msg) == 64, "a message is a cache line");
 
@@ -84,6 +94,9 @@ int pn_msg_set_payload(pn_worker *worker, pn_msg *msg, const void *bytes, size_t
 int pn_msg_set_parcel(pn_worker *worker, pn_msg *msg, const void *bytes, size_t size,
                       pn_call *const *calls, unsigned count);
 pn_call *pn_msg_carried(const pn_msg *msg, unsigned i);
+
+/* Sends an OPEN (consumed) back as a CLOSE with this code. */
+void pn_msg_refuse_stream(pn_worker *worker, pn_msg *msg, int code);
 
 /* Frees it and what it owns; a request in it is answered with `code` (PN_ENOPROC ...). */
 void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code);

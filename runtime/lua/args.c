@@ -99,6 +99,14 @@ static void push_list(lua_State *L, const char *const known[]) {
     luaL_pushresult(&b);
 }
 
+_Noreturn void pn_unknown_option(lua_State *L, const char *key, const char *const known[]) {
+    const char *near = pn_nearest(key, known);
+    if (near != NULL) luaL_error(L, "unknown option '%s' (did you mean '%s'?)", key, near);
+    push_list(L, known);
+    luaL_error(L, "unknown option '%s' (known: %s)", key, lua_tostring(L, -1));
+    pn_unreachable();
+}
+
 bool pn_check_options(lua_State *L, int arg, const char *const known[]) {
     if (lua_isnoneornil(L, arg)) return false;
     luaL_checktype(L, arg, LUA_TTABLE);
@@ -110,11 +118,7 @@ bool pn_check_options(lua_State *L, int arg, const char *const known[]) {
             luaL_error(L, "bad option: a %s as key (options are named)", luaL_typename(L, -1));
         }
         const char *key = lua_tostring(L, -1);
-        if (is_known(key, known)) continue;
-        const char *near = pn_nearest(key, known);
-        if (near != NULL) luaL_error(L, "unknown option '%s' (did you mean '%s'?)", key, near);
-        push_list(L, known);
-        luaL_error(L, "unknown option '%s' (known: %s)", key, lua_tostring(L, -1));
+        if (!is_known(key, known)) pn_unknown_option(L, key, known);
     }
     return true;
 }
@@ -124,37 +128,47 @@ _Noreturn void pn_field_error(lua_State *L, const char *key, const char *expecte
     pn_unreachable();
 }
 
+uint64_t pn_option_duration(lua_State *L, int index, const char *key) {
+    uint64_t ns;
+    if (to_duration(L, index, &ns) != 0) pn_field_error(L, key, DURATION_EXPECTED, index);
+    return ns;
+}
+
 uint64_t pn_field_duration(lua_State *L, int table, const char *key, uint64_t absent_ns) {
     uint64_t ns = absent_ns;
-    if (lua_getfield(L, table, key) != LUA_TNIL && to_duration(L, -1, &ns) != 0) {
-        pn_field_error(L, key, DURATION_EXPECTED, -1);
-    }
+    if (lua_getfield(L, table, key) != LUA_TNIL) ns = pn_option_duration(L, -1, key);
     lua_pop(L, 1);
     return ns;
 }
 
+uint64_t pn_option_size(lua_State *L, int index, const char *key) {
+    uint64_t bytes;
+    if (to_size(L, index, &bytes) != 0) pn_field_error(L, key, SIZE_EXPECTED, index);
+    return bytes;
+}
+
 uint64_t pn_field_size(lua_State *L, int table, const char *key, uint64_t absent_bytes) {
     uint64_t bytes = absent_bytes;
-    if (lua_getfield(L, table, key) != LUA_TNIL && to_size(L, -1, &bytes) != 0) {
-        pn_field_error(L, key, SIZE_EXPECTED, -1);
-    }
+    if (lua_getfield(L, table, key) != LUA_TNIL) bytes = pn_option_size(L, -1, key);
     lua_pop(L, 1);
     return bytes;
+}
+
+lua_Integer pn_option_integer(lua_State *L, int index, const char *key, lua_Integer min,
+                              lua_Integer max) {
+    int is_integer;
+    lua_Integer n = lua_tointegerx(L, index, &is_integer);
+    if (lua_type(L, index) == LUA_TNUMBER && is_integer && n >= min && n <= max) return n;
+    index = lua_absindex(L, index);
+    const char *range = max == LUA_MAXINTEGER ? lua_pushfstring(L, "an integer of at least %I", min)
+                                              : lua_pushfstring(L, "an integer from %I to %I", min, max);
+    pn_field_error(L, key, range, index);
 }
 
 lua_Integer pn_field_integer(lua_State *L, int table, const char *key, lua_Integer min, lua_Integer max,
                              lua_Integer absent) {
     lua_Integer n = absent;
-    if (lua_getfield(L, table, key) != LUA_TNIL) {
-        int is_integer;
-        n = lua_tointegerx(L, -1, &is_integer);
-        if (lua_type(L, -1) != LUA_TNUMBER || !is_integer || n < min || n > max) {
-            const char *range = max == LUA_MAXINTEGER
-                                    ? lua_pushfstring(L, "an integer of at least %I", min)
-                                    : lua_pushfstring(L, "an integer from %I to %I", min, max);
-            pn_field_error(L, key, range, -2);
-        }
-    }
+    if (lua_getfield(L, table, key) != LUA_TNIL) n = pn_option_integer(L, -1, key, min, max);
     lua_pop(L, 1);
     return n;
 }

@@ -28,6 +28,15 @@ const char *pn_field_string(lua_State *L, int table, const char *key, const char
 /* The index of the text in the NULL-ended list; raises listing all. */
 int pn_field_choice(lua_State *L, int table, const char *key, const char *const choices[], int absent);
 
+/* The value at `index`, of the option `key`. */
+uint64_t pn_option_duration(lua_State *L, int index, const char *key);
+uint64_t pn_option_size(lua_State *L, int index, const char *key);
+lua_Integer pn_option_integer(lua_State *L, int index, const char *key, lua_Integer min,
+                              lua_Integer max);
+
+/* Raises: this key is not in the list, but that one is near. */
+_Noreturn void pn_unknown_option(lua_State *L, const char *key, const char *const known[]);
+
 /* The nearest of the NULL-ended list, or NULL when none is near. */
 const char *pn_nearest(const char *text, const char *const known[]);
 

@@ -17,26 +17,24 @@ static lua_State *check_thread(lua_State *L, int index) {
     return co;
 }
 
-static bool is_parked(lua_State *co) { return (*pn_lua_marks(co) & PN_LUA_PARKED) != 0; }
-
 static void unpark(pn_lua *lua, lua_State *co) {
     *pn_lua_marks(co) &= ~PN_LUA_PARKED;
     pn_map_remove(&lua->parked, (uintptr_t)co, NULL);
 }
 
-static void park(lua_State *L, pn_lua *lua, lua_State *co, pn_task *task) {
+static bool park(pn_lua *lua, lua_State *co, pn_task *task) {
     if (lua->parked.alloc == NULL) pn_map_init(&lua->parked, &lua->actor->ledger.door);
-    if (pn_map_set(&lua->parked, (uintptr_t)co, (uintptr_t)task) != 0) {
-        luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
-    }
+    return pn_map_set(&lua->parked, (uintptr_t)co, (uintptr_t)task) == 0;
 }
 
-void pn_coroutine_park_chain(lua_State *L, pn_task *task) {
+bool pn_coroutine_park_chain(lua_State *L, pn_task *task) {
     pn_lua *lua = pn_lua_of(L);
-    if (L != task->co) park(L, lua, L, task);
-    for (pn_frame *f = lua->frames; f != NULL && f->from != task->co; f = f->outer) {
-        park(L, lua, f->from, task);
+    bool all = L == task->co || park(lua, L, task);
+    for (pn_frame *f = lua->frames; all && f != NULL && f->from != task->co; f = f->outer) {
+        all = park(lua, f->from, task);
     }
+    if (!all) pn_coroutine_forget_chain(task);
+    return all;
 }
 
 void pn_coroutine_forget_chain(pn_task *task) {
@@ -48,6 +46,30 @@ void pn_coroutine_forget_chain(pn_task *task) {
         pn_map_remove(parked, e->key, NULL);
         cursor = 0;
     }
+}
+
+static int l_resume(lua_State *L);
+static int call_wrapped(lua_State *L);
+
+/* The parked coroutine that the suspended L has resumed, or NULL. */
+static lua_State *inner_of(lua_State *L) {
+    lua_Debug ar;
+    if (lua_status(L) != LUA_YIELD || !lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar)) return NULL;
+    if (*ar.what != 'C' || !lua_checkstack(L, 1)) return NULL;
+    lua_getinfo(L, "f", &ar);
+    lua_CFunction f = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    lua_State *co = f == l_resume       ? lua_tothread(L, 1)
+                    : f == call_wrapped ? lua_tothread(L, lua_upvalueindex(1))
+                                        : NULL;
+    return co != NULL && pn_lua_is_parked(co) ? co : NULL;
+}
+
+lua_State *pn_coroutine_take_innermost(pn_task *task) {
+    lua_State *innermost = NULL;
+    for (lua_State *co = inner_of(task->co); co != NULL; co = inner_of(co)) innermost = co;
+    if (innermost != NULL) unpark(task->lua, innermost);
+    return innermost;
 }
 
 /* ---- resume ---- */
@@ -70,16 +92,31 @@ static int return_results(lua_State *L, lua_State *co, int count, lua_KContext k
     return count + (kind == PLAIN);
 }
 
+/* Closes what is pending in a coroutine that will not run again; its close variables run as a part of
+ * L, so that they can be pre-empted and know that they cannot wait. */
+static int reset(lua_State *L, lua_State *co) {
+    pn_lua *lua = pn_lua_of(L);
+    pn_frame frame = {L, lua->frames};
+    bool outer = lua->is_resetting;
+    lua->frames = &frame;
+    lua->running = co;
+    lua->is_resetting = true;
+    int status = lua_resetthread(co);
+    lua->is_resetting = outer;
+    lua->running = L;
+    lua->frames = frame.outer;
+    return status;
+}
+
 static int return_error(lua_State *L, lua_State *co, lua_KContext kind) {
     if (kind == PLAIN) {
+        lua_xmove(co, L, 1); /* first, because co may be L itself */
         lua_pushboolean(L, 0);
-        lua_xmove(co, L, 1);
+        lua_insert(L, -2);
         return 2;
     }
     int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) {
-        status = lua_resetthread(co);
-    }
+    if (status != LUA_OK && status != LUA_YIELD) status = reset(L, co);
     lua_xmove(co, L, 1);
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
@@ -100,10 +137,13 @@ static int go_on(lua_State *L, lua_State *co, int arguments, lua_KContext kind) 
     lua->running = L;
     lua->frames = frame.outer;
     if (status == LUA_YIELD && lua->yield != PN_YIELD_NONE) {
-        *pn_lua_marks(L) |= PN_LUA_PARKED;
+        pn_lua_park(L);
         return lua_yieldk(L, 0, kind, resumed);
     }
-    if (lua->is_killed) pn_hook_kill(lua);
+    if (lua->is_killed) {
+        if (status > LUA_YIELD) status = reset(L, co);
+        pn_hook_kill(lua);
+    }
     if (status == LUA_OK || status == LUA_YIELD) return return_results(L, co, results, kind);
     return return_error(L, co, kind);
 }
@@ -117,7 +157,7 @@ static int resumed(lua_State *L, int status, lua_KContext kind) {
     (void)status;
     lua_State *co = resumed_thread(L, kind);
     pn_lua *lua = pn_lua_of(L);
-    if (!is_parked(co)) { /* somebody closed it meanwhile */
+    if (!pn_lua_is_parked(co)) { /* somebody closed it meanwhile */
         if (kind == WRAPPED) return luaL_error(L, "coroutine closed while it waited");
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "coroutine closed while it waited");
@@ -135,10 +175,11 @@ static int refuse(lua_State *L, const char *why, lua_KContext kind) {
 }
 
 static int begin(lua_State *L, lua_State *co, int arguments, lua_KContext kind) {
-    if (is_parked(co)) {
+    if (pn_lua_is_parked(co)) {
         return refuse(L, "cannot resume a coroutine that waits in a blocking call", kind);
     }
-    if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) {
+    lua_Debug ar;
+    if (lua_status(co) == LUA_OK && lua_gettop(co) == 0 && !lua_getstack(co, 0, &ar)) {
         return refuse(L, "cannot resume dead coroutine", kind);
     }
     if (!lua_checkstack(co, arguments)) return refuse(L, "too many arguments to resume", kind);
@@ -157,6 +198,8 @@ static int l_resume(lua_State *L) {
 static int call_wrapped(lua_State *L) {
     return begin(L, lua_tothread(L, lua_upvalueindex(1)), lua_gettop(L), WRAPPED);
 }
+
+bool pn_coroutine_is_wrapped(lua_CFunction f) { return f == call_wrapped; }
 
 static int l_create(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -199,7 +242,7 @@ static int l_isyieldable(lua_State *L) {
 
 static const char *status_of(lua_State *L, lua_State *co) {
     if (L == co) return "running";
-    if (is_parked(co)) return "normal"; /* to its own code it is running */
+    if (pn_lua_is_parked(co)) return "normal"; /* to its own code it is running */
     lua_Debug ar;
     switch (lua_status(co)) {
     case LUA_YIELD:
@@ -223,26 +266,19 @@ static void cancel_wait(lua_State *L, pn_lua *lua, lua_State *co) {
     if (found == NULL) pn_raise(L, "cannot close the coroutine of a task (use task:cancel())");
     pn_task *task = (pn_task *)(uintptr_t)*found;
     unpark(lua, co);
-    if (task->cancel != NULL) task->cancel(task, task->context);
-    pn_task_ready(task, PN_ECANCELLED);
+    pn_task_give_up(task, PN_ECANCELLED);
 }
 
 static int l_close(lua_State *L) {
     lua_State *co = check_thread(L, 1);
     pn_lua *lua = pn_lua_of(L);
     const char *status = status_of(L, co);
-    if (is_parked(co)) {
+    if (pn_lua_is_parked(co)) {
         cancel_wait(L, lua, co);
     } else if (strcmp(status, "suspended") != 0 && strcmp(status, "dead") != 0) {
         return luaL_error(L, "cannot close a %s coroutine", status);
     }
-    pn_frame frame = {L, lua->frames};
-    lua->frames = &frame;
-    lua->running = co;
-    int result = lua_resetthread(co);
-    lua->running = L;
-    lua->frames = frame.outer;
-    if (result == LUA_OK) {
+    if (reset(L, co) == LUA_OK) {
         lua_pushboolean(L, 1);
         return 1;
     }

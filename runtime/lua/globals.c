@@ -53,6 +53,10 @@ int pn_globals_load_base(pn_lua_shared *shared) {
         shared->base[i] = lua_tocfunction(L, -1);
         lua_pop(L, 1);
     }
+    lua_getfield(L, -1, "ipairs");
+    lua_newtable(L);
+    lua_call(L, 1, 1);
+    shared->ipairs_next = lua_tocfunction(L, -1);
     lua_close(L);
     return 0;
 }
@@ -76,8 +80,19 @@ bool pn_globals_is_yieldable(const pn_lua_shared *shared, lua_CFunction f) {
     return f == pn_module_l_require;
 }
 
+lua_CFunction pn_globals_base(const pn_lua_shared *shared, const char *name) {
+    return shared->base[base_index(name)];
+}
+
+int pn_globals_catcher(const pn_lua_shared *shared, lua_CFunction f) {
+    if (f == NULL) return 0;
+    if (f == pn_globals_base(shared, "pcall")) return 1; /* true */
+    if (f == pn_globals_base(shared, "xpcall")) return 3; /* function, handler, true */
+    return f == pn_module_function(shared, "perilune.timer", "with_timeout") ? 2 : 0; /* time, scope */
+}
+
 static lua_CFunction base(lua_State *L, const char *name) {
-    return pn_lua_shared_of(L)->base[base_index(name)];
+    return pn_globals_base(pn_lua_shared_of(L), name);
 }
 
 /* ---- base functions that could see the laziness ---- */

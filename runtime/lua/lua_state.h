@@ -40,7 +40,7 @@ typedef enum pn_wait {
     PN_WAIT_MATCH,   /* for a message that is not in the mailbox yet; in lua->matchers */
     PN_WAIT_REPLY,   /* for the message with wait_ref */
     PN_WAIT_SPACE,   /* for room in a mailbox */
-    PN_WAIT_JOIN,    /* for another task; in its joiners */
+    PN_WAIT_LIST,    /* in a list: another task's joiners, those who wait for an engine's object */
     PN_WAIT_TIMER,
     PN_WAIT_IO, /* for an engine's callback, which calls pn_task_ready */
 } pn_wait;
@@ -52,9 +52,11 @@ struct pn_task {
     lua_State *co;
     uint8_t wait; /* pn_wait */
     bool is_finished;
+    bool is_entered; /* it is on the C stack: runs, or runs what cancels another task */
     bool has_failed;
     bool is_cancelled;
     bool has_index;
+    bool has_own_body;   /* the function at its bottom is ours and can be suspended */
     bool is_detached;    /* no Lua value refers to it: goes when it has finished */
     bool is_supervised;  /* an error ends the task only (iterations, handlers), told to on_end */
     int code;            /* what woke it: 0 or a negative code */
@@ -65,7 +67,9 @@ struct pn_task {
     uint64_t wait_ref;   /* of the present wait; 0: none */
     pn_timer timer;      /* of the present wait */
     pn_msg *msg;         /* what woke it; owned */
+    pn_call *calling;    /* the request whose reply it waits for; counted */
     pn_call *serving;    /* the request it serves: deadline and chain; counted */
+    pn_request_id *request_id; /* its own, before that of the request it serves; counted, or NULL */
     pn_scope *scopes;    /* innermost first */
     pn_list joiners;
     void (*cancel)(pn_task *task, void *context); /* PN_WAIT_IO: takes the wait back */
@@ -91,10 +95,12 @@ struct pn_team {
     void (*on_empty)(pn_team *team); /* the last member has left */
 };
 
-/* A scope of with_timeout. */
+/* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of the task
+ * while the coroutine is suspended by its user. */
 struct pn_scope {
     pn_scope *outer;
-    pn_task *task;
+    pn_task *task; /* NULL: closed */
+    lua_State *co;
     pn_timer timer;
     uint64_t deadline_ns;
     bool has_fired;
@@ -115,12 +121,15 @@ struct pn_lua {
     uint8_t yield;     /* pn_yield of the yield under way */
     bool is_closing;   /* the actor is dead: close variables and finalizers run */
     bool is_killed;    /* raise at every instruction */
+    bool is_resetting; /* close variables of a coroutine that is closed run */
     bool is_over_limit; /* ... because it passed its memory limit again */
     bool is_full;      /* all libraries opened */
     bool is_lazy;      /* the globals' lazy metatable is in place */
     volatile bool wants_preempt;
     uint8_t refusals;  /* of memory over the limit, in a row */
     uint8_t breaches;  /* raises that this made */
+    uint8_t to_refuse; /* memory is refused so many times, to raise without a message handler */
+    int64_t limit_bytes; /* ... and this is the limit afterwards */
     uint64_t close_deadline_ns;
     pn_list tasks, ready, receivers, matchers;
     uint64_t matched_count; /* of the actor's arrivals, when the matchers last looked */
@@ -130,10 +139,12 @@ struct pn_lua {
     pn_map parked; /* coroutine -> its task: suspended by the runtime inside another coroutine */
     uint64_t wait_count;
     uint64_t birth_count; /* of tasks and handles: what is younger than a moment */
+    uint64_t request_count; /* request ids made here */
     void *program; /* what to run; until it has started */
     pn_list handles; /* pn_handle of C resources that must go before the state */
     pn_list sends; /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */
+    int64_t uncollected_bytes; /* held outside, since the collector was last told */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
     bool has_user_hooks;
     bool has_light_class; /* light userdata have their metatable */
@@ -145,6 +156,20 @@ static inline pn_lua *pn_lua_of(lua_State *L) {
 }
 
 static inline uintptr_t *pn_lua_marks(lua_State *L) { return (uintptr_t *)lua_getextraspace(L); }
+
+/* The main coroutine is never marked: new ones begin with a copy of its extra space. It is a task's, so
+ * where it is suspended the runtime has done it. */
+static inline void pn_lua_park(lua_State *L) {
+    if (L != pn_lua_of(L)->L) *pn_lua_marks(L) |= PN_LUA_PARKED;
+}
+
+static inline bool pn_lua_is_parked(lua_State *L) {
+    if (L == pn_lua_of(L)->L) return lua_status(L) == LUA_YIELD;
+    return (*pn_lua_marks(L) & PN_LUA_PARKED) != 0;
+}
+
+/* Nothing waits any more: only close variables and finalizers of the dead run. */
+static inline bool pn_lua_is_ending(const pn_lua *lua) { return lua->is_closing || lua->is_killed; }
 
 static inline pn_worker *pn_lua_worker(const pn_lua *lua) { return lua->actor->worker; }
 
@@ -189,6 +214,10 @@ _Noreturn void pn_raise_code(lua_State *L, int code); /* with the code's own tex
 
 /* As above when code < 0; otherwise pushes true and returns 1. */
 int pn_push_result(lua_State *L, int code);
+
+/* Raises without calling message handlers, which a killed one might stay in for ever: Lua does so only
+ * for want of memory, so memory is refused. Does not return. */
+void pn_lua_throw(lua_State *L);
 
 /* A traceback without allocating Lua memory, which an errored or full state may not have. */
 void pn_lua_traceback(lua_State *L, const char *message, pn_buf *out);

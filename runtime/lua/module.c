@@ -2,6 +2,7 @@
 
 #include <lualib.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,16 @@ void pn_lua_close(pn_runtime *runtime) {
 static const pn_module *find_ours(lua_State *L, const char *name) {
     for (const pn_module *m = pn_lua_shared_of(L)->modules; m->name != NULL; m++) {
         if (strcmp(m->name, name) == 0) return m;
+    }
+    return NULL;
+}
+
+lua_CFunction pn_module_function(const pn_lua_shared *shared, const char *module, const char *name) {
+    for (const pn_module *m = shared->modules; m->name != NULL; m++) {
+        if (strcmp(m->name, module) != 0) continue;
+        for (const luaL_Reg *f = m->functions; f != NULL && f->name != NULL; f++) {
+            if (strcmp(f->name, name) == 0) return f->func;
+        }
     }
     return NULL;
 }
@@ -258,10 +269,11 @@ static void search(lua_State *L) {
     lua_replace(L, 2);
     lua_settop(L, 2);
     luaL_buffinit(L, &message);
-    luaL_addstring(&message, "\n\tno built-in module of that name");
+    luaL_addstring(&message, "\n\tno built-in module of that name\n\t");
     for (int i = 1;; i++) {
         if (lua_rawgeti(L, 2, i) == LUA_TNIL) {
             lua_pop(L, 1);
+            luaL_buffsub(&message, 2); /* the last line's end */
             luaL_pushresult(&message);
             luaL_error(L, "module '%s' not found:%s", lua_tostring(L, 1), lua_tostring(L, -1));
         }
@@ -271,6 +283,7 @@ static void search(lua_State *L) {
         lua_pop(L, 1);
         if (lua_isstring(L, -1)) {
             luaL_addvalue(&message);
+            luaL_addstring(&message, "\n\t");
         } else {
             lua_pop(L, 1);
         }
@@ -398,6 +411,64 @@ bool pn_module_find_function(lua_State *L, int index) {
     lua_remove(L, -3);
     lua_remove(L, -3);
     return true;
+}
+
+/* Pushes the field of the table at `index` that holds the value at `wanted`; or nothing, and false. */
+static bool find_field(lua_State *L, int index, int wanted) {
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        if (lua_type(L, -2) == LUA_TSTRING && lua_rawequal(L, -1, wanted)) {
+            lua_pop(L, 1);
+            return true;
+        }
+        lua_pop(L, 1);
+    }
+    return false;
+}
+
+/* Pushes module and field of the function at `wanted`, found by looking. The globals of a lazy state are
+ * not among what is loaded. */
+static bool find_member(lua_State *L, int wanted) {
+    lua_pushliteral(L, LUA_GNAME);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+    if (find_field(L, lua_gettop(L), wanted)) {
+        lua_remove(L, -2);
+        return true;
+    }
+    lua_pop(L, 2);
+    push_loaded(L);
+    int loaded_modules = lua_gettop(L);
+    lua_pushnil(L);
+    while (lua_next(L, loaded_modules) != 0) {
+        bool is_table = lua_istable(L, -1) && lua_type(L, -2) == LUA_TSTRING;
+        if (is_table && find_field(L, lua_gettop(L), wanted)) {
+            lua_replace(L, -2);
+            lua_remove(L, loaded_modules);
+            return true;
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return false;
+}
+
+bool pn_module_name_function(lua_State *L, char *text, size_t room) {
+    int function = lua_gettop(L);
+    lua_CFunction f = lua_tocfunction(L, function);
+    bool found = true;
+    if (f != NULL && f == pn_lua_shared_of(L)->ipairs_next) {
+        snprintf(text, room, "ipairs");
+    } else if (f != NULL && pn_coroutine_is_wrapped(f)) {
+        snprintf(text, room, "coroutine.wrap");
+    } else if (find_member(L, function)) {
+        const char *module = lua_tostring(L, -2), *field = lua_tostring(L, -1);
+        bool is_global = strcmp(module, LUA_GNAME) == 0;
+        snprintf(text, room, "%s%s%s", is_global ? "" : module, is_global ? "" : ".", field);
+    } else {
+        found = false;
+    }
+    lua_settop(L, function - 1);
+    return found;
 }
 
 /* ---- marks ---- */

@@ -22,6 +22,7 @@ typedef struct pn_module {
 typedef struct pn_lua_shared {
     const pn_module *modules; /* ended by a NULL name */
     lua_CFunction *base;      /* the base library's functions, as globals.c lists them */
+    lua_CFunction ipairs_next; /* the iterator that ipairs returns */
     pthread_mutex_t lock;     /* guards the code cache */
     pn_smap code;             /* module -> precompiled chunk (pn_code) */
     pn_ledger *ledger;
@@ -29,6 +30,7 @@ typedef struct pn_lua_shared {
     void (*on_exit)(void *context, int status); /* os.exit; any worker */
     lua_CFunction open_request; /* bind/: sets the class of requests */
     const char *path; /* prepended to package.path; or NULL */
+    bool gc_stress;   /* every state's collector works at every chance: for tests */
     void *load; /* of bind/load.h: the runtime's load run; or NULL */
 } pn_lua_shared;
 
@@ -39,6 +41,9 @@ void pn_lua_close(pn_runtime *runtime); /* after stop */
 static inline pn_lua_shared *pn_lua_shared_of(lua_State *L) {
     return pn_lua_worker(pn_lua_of(L))->runtime->lua;
 }
+
+/* A C function of one of our modules, NULL when there is none. */
+lua_CFunction pn_module_function(const pn_lua_shared *shared, const char *module, const char *name);
 
 /* A file built into the binary. */
 typedef struct pn_embedded_file {
@@ -63,6 +68,9 @@ bool pn_module_find(lua_State *L, int index);
 /* Pushes module name and field of a function that a loaded module has; or nothing, and false. */
 bool pn_module_find_function(lua_State *L, int index);
 
+/* Takes the function on top off and writes its name: "table.sort", "tostring". False when it has none. */
+bool pn_module_name_function(lua_State *L, char *text, size_t room);
+
 /* The mark of a JSON array: a metatable that all such tables of a state share. */
 bool pn_module_is_array_mark(lua_State *L, int index);
 void pn_module_mark_array(lua_State *L); /* the table on top */
@@ -76,9 +84,14 @@ void pn_globals_open(lua_State *L);      /* the lazy ones */
 void pn_globals_open_all(lua_State *L);  /* everything, plainly; idempotent */
 bool pn_globals_open_library(lua_State *L, const char *name); /* pushes it; false: no such library */
 int pn_globals_load_base(pn_lua_shared *shared);
+/* A function that catches errors, pcall and the like: how many temporaries are in its frame below the
+ * function that it calls. 0 for the others. */
+int pn_globals_catcher(const pn_lua_shared *shared, lua_CFunction f);
+lua_CFunction pn_globals_base(const pn_lua_shared *shared, const char *name); /* one of base_names */
 /* Can a function called by this C function suspend? pcall, require and the like. */
 bool pn_globals_is_yieldable(const pn_lua_shared *shared, lua_CFunction f);
 void pn_globals_free_base(pn_lua_shared *shared);
 int pn_coroutine_open(lua_State *L); /* a lua_CFunction: pushes the library */
+bool pn_coroutine_is_wrapped(lua_CFunction f); /* what coroutine.wrap returns */
 
 #endif

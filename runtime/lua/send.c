@@ -58,9 +58,15 @@ static void free_pending(pn_lua *lua, pending *p) {
     pn_mem_free(&lua->actor->ledger, p, sizeof *p);
 }
 
+/* What could not be sent. The caller knows by the result of its send: the request needs no reply. */
+static void discard(pn_worker *worker, pn_msg *msg, int code) {
+    if (msg->kind == PN_MSG_REQUEST) pn_call_claim(msg->call, PN_CALL_WITHDRAWN);
+    pn_msg_destroy(worker, msg, code);
+}
+
 static void cancel_pending(pn_task *task, void *context) {
     pending *p = context;
-    pn_msg_destroy(pn_lua_worker(task->lua), p->msg, PN_EMAILBOX_FULL);
+    discard(pn_lua_worker(task->lua), p->msg, PN_EMAILBOX_FULL);
     free_pending(task->lua, p);
     task->cancel = NULL;
 }
@@ -76,7 +82,7 @@ void pn_sends_accept(pn_lua *lua, pn_msg *space) {
             pn_actor_await_space(lua->actor, to);
             return;
         }
-        if (err != 0) pn_msg_destroy(worker, p->msg, err);
+        if (err != 0) discard(worker, p->msg, err);
         pn_task *task = p->task;
         task->cancel = NULL;
         free_pending(lua, p);
@@ -91,7 +97,7 @@ static int wait_for_room(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline
     bool is_first = first_pending(lua, to) == NULL;
     pending *p = pn_mem_try(&lua->actor->ledger, sizeof *p);
     if (p == NULL) {
-        pn_msg_destroy(pn_lua_worker(lua), msg, PN_ENOMEM);
+        discard(pn_lua_worker(lua), msg, PN_ENOMEM);
         pn_raise_code(L, PN_ENOMEM);
     }
     *p = (pending){.to = to, .msg = msg, .task = lua->current};
@@ -119,7 +125,7 @@ static bool send_now(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline_ns,
         *result = wait_for_room(L, to, msg, deadline_ns, block_ms, 0, k);
         return false;
     }
-    pn_msg_destroy(worker, msg, *err);
+    discard(worker, msg, *err);
     return true;
 }
 
@@ -173,10 +179,10 @@ int pn_send(lua_State *L) { return send_until(L, 0); }
 
 /* ---- calls ---- */
 
-/* Takes the request back; whoever replies later is told so. */
-static void withdraw(pn_task *task, pn_call *call) {
-    pn_call_claim(call, PN_CALL_WITHDRAWN);
-    pn_call_release(pn_lua_worker(task->lua), call);
+/* The wait for a reply is over, whether one came or not. */
+static void end_call(pn_task *task) {
+    pn_task_calls(task, NULL);
+    task->wait_ref = 0;
 }
 
 static int push_call_error(lua_State *L, int code) {
@@ -216,58 +222,52 @@ static int push_reply(lua_State *L, pn_task *task) {
 }
 
 static int replied(lua_State *L, int status, lua_KContext context) {
-    (void)status;
-    pn_call *call = (pn_call *)context;
+    (void)status, (void)context;
     pn_task *task = pn_lua_of(L)->current;
-    task->cancel = NULL;
     bool has_reply = task->msg != NULL;
-    withdraw(task, call);
-    task->wait_ref = 0;
+    end_call(task);
     pn_task_woken(L);
     if (!has_reply) return push_call_error(L, task->code == 0 ? PN_ETIMEOUT : task->code);
     return push_reply(L, task);
 }
 
 static void cancel_call(pn_task *task, void *context) {
-    (void)task;
-    pn_call_claim(context, PN_CALL_WITHDRAWN);
+    (void)context;
+    pn_call_claim(task->calling, PN_CALL_WITHDRAWN);
 }
 
-static int wait_for_reply(lua_State *L, pn_call *call) {
+static int wait_for_reply(lua_State *L) {
     pn_task *task = pn_task_current(L);
-    if (task->msg != NULL) return replied(L, LUA_OK, (lua_KContext)call);
+    if (task->msg != NULL) return replied(L, LUA_OK, 0);
     task->cancel = cancel_call;
-    task->context = call;
-    return pn_task_wait(L, PN_WAIT_REPLY, left_until(L, call->deadline_ns), (lua_KContext)call, replied);
+    return pn_task_wait(L, PN_WAIT_REPLY, left_until(L, task->calling->deadline_ns), 0, replied);
 }
 
-/* The call of the request that was sent: on the stack as a light userdata at index 3. */
 static int room_found(lua_State *L, int status, lua_KContext context) {
     (void)status, (void)context;
-    pn_call *call = lua_touserdata(L, 3);
     pn_task *task = pn_lua_of(L)->current;
-    if (task->code != 0) {
-        int code = task->code;
-        withdraw(task, call);
-        task->wait_ref = 0;
-        pn_task_woken(L);
-        bool is_late = code == PN_ETIMEOUT && now_ns(L) >= call->deadline_ns;
-        return push_call_error(L, is_late || code != PN_ETIMEOUT ? code : PN_EMAILBOX_FULL);
-    }
-    return wait_for_reply(L, call);
+    int code = task->code;
+    if (code == 0) return wait_for_reply(L);
+    bool is_late = code == PN_ETIMEOUT && now_ns(L) >= task->calling->deadline_ns;
+    end_call(task);
+    pn_task_woken(L);
+    return push_call_error(L, is_late || code != PN_ETIMEOUT ? code : PN_EMAILBOX_FULL);
 }
 
-static pn_msg *create_request(lua_State *L, uint64_t deadline_ns, pn_call **call) {
+/* The request to send; its call is the task's. */
+static pn_msg *create_request(lua_State *L, uint64_t deadline_ns) {
     pn_lua *lua = pn_lua_of(L);
     pn_worker *worker = pn_lua_worker(lua);
+    pn_task *task = lua->current;
+    uint64_t ref = pn_task_begin_ref(task);
     pn_msg *msg = pn_codec_message(L, 2, PN_MSG_REQUEST, "message");
-    uint64_t ref = pn_task_begin_ref(lua->current);
-    *call = pn_call_create(worker, lua->actor->pid, ref, deadline_ns, lua->current->serving);
-    if (*call == NULL) {
+    pn_call *call = pn_task_create_call(task, ref, deadline_ns);
+    if (call == NULL) {
         pn_msg_free(worker, msg);
         pn_raise_code(L, PN_ENOMEM);
     }
-    msg->call = pn_call_grab(*call);
+    msg->call = pn_call_grab(call);
+    pn_task_calls(task, call);
     return msg;
 }
 
@@ -275,26 +275,22 @@ static int call_retry(lua_State *L, int status, lua_KContext deadline);
 
 static int call_until(lua_State *L, uint64_t deadline_ns) {
     pn_pid to;
-    pn_call *call;
     pn_task_check_block(L);
     int err = pn_check_target(L, 1, &to), result;
     if (err == PN_EMAILBOX_FULL) return wait_for_group(L, (lua_KContext)deadline_ns, call_retry);
     if (err != 0) return push_noproc(L, 1);
-    pn_msg *msg = create_request(L, deadline_ns, &call);
+    pn_msg *msg = create_request(L, deadline_ns);
+    pn_task *task = pn_task_current(L);
+    const pn_call *call = task->calling;
     if (call->depth > PN_CALL_DEPTH_MAX) {
-        pn_msg_free(pn_lua_worker(pn_lua_of(L)), msg);
-        pn_call_release(pn_lua_worker(pn_lua_of(L)), call);
-        pn_call_release(pn_lua_worker(pn_lua_of(L)), call);
-        return push_call_error(L, PN_ECALL_CYCLE);
+        discard(pn_lua_worker(pn_lua_of(L)), msg, PN_ECALL_CYCLE);
+        err = PN_ECALL_CYCLE;
+    } else if (!send_now(L, to, msg, call->deadline_ns, &err, &result, room_found)) {
+        return result;
     }
-    lua_settop(L, 2);
-    lua_pushlightuserdata(L, call);
-    if (!send_now(L, to, msg, call->deadline_ns, &err, &result, room_found)) return result;
-    if (err != 0) {
-        withdraw(pn_task_current(L), call);
-        return push_send_error(L, err);
-    }
-    return wait_for_reply(L, call);
+    if (err == 0) return wait_for_reply(L);
+    end_call(task);
+    return push_call_error(L, err);
 }
 
 static int call_retry(lua_State *L, int status, lua_KContext deadline) {

@@ -17,18 +17,34 @@ static void destroy_copied(pn_worker *worker, pn_program *program) {
     pn_mem_free(&worker->messages, c, sizeof *c + c->size);
 }
 
-/* A module stands for the function it is, or for its function `start`. */
-static void push_module_function(lua_State *L) {
-    const char *name = lua_tostring(L, -1);
-    pn_module_require(L, name);
+static int module_ended(lua_State *L, int status, lua_KContext context) {
+    (void)status, (void)context;
+    return lua_gettop(L);
+}
+
+/* Stack: the arguments, the module. It stands for the function it is, or for its function `start`. */
+static int module_loaded(lua_State *L, int status, lua_KContext context) {
+    (void)status, (void)context;
+    const char *name = lua_tostring(L, lua_upvalueindex(1));
     if (lua_istable(L, -1)) {
         lua_getfield(L, -1, "start");
         lua_remove(L, -2);
     }
     if (!lua_isfunction(L, -1)) {
-        pn_raise(L, "spawn: module '%s' is no function and has no function 'start'", name);
+        pn_raise(L, "spawn: module '%s' is neither a function nor a table with a function 'start'",
+                 name);
     }
-    lua_remove(L, -2);
+    lua_insert(L, 1);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, module_ended);
+    return module_ended(L, LUA_OK, 0);
+}
+
+/* What an actor runs that was spawned with a module's name (upvalue 1). The module's body may wait. */
+static int run_module(lua_State *L) {
+    lua_pushcfunction(L, pn_module_l_require);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_callk(L, 1, 1, 0, module_loaded);
+    return module_loaded(L, LUA_OK, 0);
 }
 
 static int push_copied(lua_State *L, pn_program *program) {
@@ -38,7 +54,7 @@ static int push_copied(lua_State *L, pn_program *program) {
     int count = c->argument_count;
     for (int i = 0; i <= count; i++) {
         pn_codec_decode_program(L, &at, end);
-        if (i == 0 && lua_type(L, -1) == LUA_TSTRING) push_module_function(L);
+        if (i == 0 && lua_type(L, -1) == LUA_TSTRING) lua_pushcclosure(L, run_module, 1);
     }
     return count;
 }

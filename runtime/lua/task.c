@@ -7,7 +7,14 @@
 #include "lua/module.h"
 #include "lua/stream.h"
 
-#define INDEX_BITS 24 /* of a wait_ref: tasks of one actor */
+#define INDEX_BITS     24 /* of a wait_ref: tasks of one actor */
+#define BOUNDARY_STACK 10 /* what finding and naming a boundary pushes */
+
+static void drop_message(pn_task *task) {
+    if (task->msg == NULL) return;
+    pn_msg_destroy(pn_lua_worker(task->lua), task->msg, PN_EEXITED);
+    task->msg = NULL;
+}
 
 /* ---- finding tasks ---- */
 
@@ -41,6 +48,7 @@ static void give_index(pn_task *task) {
 }
 
 uint64_t pn_task_begin_ref(pn_task *task) {
+    drop_message(task);
     if (!task->has_index) {
         int err = take_index(task->lua, task);
         if (err != 0) luaL_error(task->lua->running, "%s", pn_err_text(err));
@@ -68,8 +76,9 @@ static void unwait(pn_task *task) {
     if (pn_timer_active(&task->timer)) {
         pn_timer_stop(pn_lua_worker(task->lua)->io.wheel, &task->timer);
     }
+    /* a call that waited for room waits for its reply next, which may already be on its way */
+    if (task->wait != PN_WAIT_SPACE) task->wait_ref = 0;
     task->wait = PN_WAIT_NONE;
-    task->wait_ref = 0;
     task->cancel = NULL;
 }
 
@@ -81,14 +90,20 @@ void pn_task_ready(pn_task *task, int code) {
     pn_actor_wake(task->lua->actor);
 }
 
-/* Ends a wait from our side: the engine that would have ended it is told. */
-static void give_up(pn_task *task, int code) {
+/* The engine that would have ended the wait is told that nobody waits for it. */
+static void take_back(pn_task *task) {
     if (task->cancel != NULL) task->cancel(task, task->context);
+    task->cancel = NULL;
+}
+
+/* Ends a wait from our side. */
+void pn_task_give_up(pn_task *task, int code) {
+    take_back(task);
     pn_task_ready(task, code);
 }
 
 static void on_timeout(pn_timer *timer) {
-    give_up(PN_CONTAINER(timer, pn_task, timer), PN_ETIMEOUT);
+    pn_task_give_up(PN_CONTAINER(timer, pn_task, timer), PN_ETIMEOUT);
 }
 
 void pn_tasks_accept(pn_lua *lua, pn_msg *msg) {
@@ -110,12 +125,6 @@ void pn_tasks_accept(pn_lua *lua, pn_msg *msg) {
     if (task->wait == PN_WAIT_REPLY) pn_task_ready(task, 0);
 }
 
-static void drop_message(pn_task *task) {
-    if (task->msg == NULL) return;
-    pn_msg_destroy(pn_lua_worker(task->lua), task->msg, PN_EEXITED);
-    task->msg = NULL;
-}
-
 /* ---- where Lua cannot yield ---- */
 
 static bool is_transparent(lua_State *L, lua_CFunction f) {
@@ -123,35 +132,72 @@ static bool is_transparent(lua_State *L, lua_CFunction f) {
     return f == NULL || pn_globals_is_yieldable(shared, f);
 }
 
-/* The innermost C function of this coroutine that cannot be suspended. */
-static void find_boundary(lua_State *L, int level, char *text, size_t room) {
+static bool is_own_body(lua_State *L, int level) {
+    const pn_task *task = pn_lua_of(L)->current;
     lua_Debug ar;
-    snprintf(text, room, "a C function");
+    return task != NULL && task->has_own_body && task->co == L && !lua_getstack(L, level + 1, &ar);
+}
+
+/* The function on top, popped: as "table.sort", or as it was called. */
+static void name_function(lua_State *L, const lua_Debug *ar, char *text, size_t room) {
+    if (pn_module_name_function(L, text, room)) return;
+    snprintf(text, room, ar->name != NULL ? "'%s'" : "a C function", ar->name);
+}
+
+/* The innermost C function of this coroutine that cannot be suspended; false when it is in none. A
+ * message handler runs on top of what failed, which may be a Lua function: only xpcall shows. */
+static bool find_boundary(lua_State *L, int level, char *text, size_t room) {
+    pn_lua_shared *shared = pn_lua_shared_of(L);
+    lua_Debug ar;
+    bool is_handler = false;
     for (; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "nSf", &ar);
         lua_CFunction f = lua_tocfunction(L, -1);
-        lua_pop(L, 1);
         bool is_finalizer = ar.name != NULL && strcmp(ar.name, "__gc") == 0;
-        bool is_hook = strcmp(ar.namewhat, "hook") == 0;
-        if (!is_finalizer && !is_hook && is_transparent(L, f)) continue;
-        const char *what = is_hook ? "a debug hook" : ar.name != NULL ? ar.name : "a C function";
-        snprintf(text, room, *ar.namewhat != '\0' && !is_hook ? "'%s'" : "%s", what);
-        return;
+        if (is_finalizer || strcmp(ar.namewhat, "hook") == 0) {
+            lua_pop(L, 1);
+            snprintf(text, room, "%s", is_finalizer ? "__gc" : "a debug hook");
+            return true;
+        }
+        is_handler = is_handler || f == pn_globals_base(shared, "xpcall");
+        if (f == pn_globals_base(shared, "error")) {
+            lua_pop(L, 1);
+            snprintf(text, room, "a message handler");
+            return true;
+        }
+        if (!is_transparent(L, f) && !is_own_body(L, level)) {
+            name_function(L, &ar, text, room);
+            return true;
+        }
+        lua_pop(L, 1);
     }
+    if (is_handler) snprintf(text, room, "a message handler");
+    return is_handler;
 }
 
-static _Noreturn void refuse_to_block(lua_State *L, lua_State *at, int level) {
+/* `at` is a coroutine of the chain that cannot yield, `resumed_by` the resume that it runs in. What holds
+ * it is its own, or the function that runs it (coroutine.close runs close variables so). */
+static _Noreturn void refuse_to_block(lua_State *L, lua_State *at, const pn_frame *resumed_by) {
     char boundary[128];
-    lua_Debug ar;
-    const char *name = "this function";
-    luaL_checkstack(at, 2, NULL);
-    pn_lua *lua = pn_lua_of(L);
-    if (lua->no_blocking != NULL) {
-        if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && ar.name != NULL) name = ar.name;
-        luaL_error(L, "%s: %s", name, lua->no_blocking);
+    luaL_checkstack(at, BOUNDARY_STACK, NULL);
+    bool found = find_boundary(at, 1, boundary, sizeof boundary);
+    if (!found && resumed_by != NULL) {
+        luaL_checkstack(resumed_by->from, BOUNDARY_STACK, NULL);
+        found = find_boundary(resumed_by->from, 0, boundary, sizeof boundary);
     }
-    find_boundary(at, level, boundary, sizeof boundary);
-    if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && ar.name != NULL) name = ar.name;
+    if (!found) snprintf(boundary, sizeof boundary, "a C function");
+    char name[128] = "a blocking call";
+    lua_Debug ar;
+    luaL_checkstack(L, BOUNDARY_STACK, NULL);
+    if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "nf", &ar)) {
+        if (ar.name != NULL) {
+            snprintf(name, sizeof name, "%s", ar.name);
+        } else {
+            name_function(L, &ar, name, sizeof name);
+        }
+    }
+    const char *no_blocking = pn_lua_of(L)->no_blocking;
+    if (no_blocking != NULL) luaL_error(L, "%s: %s", name, no_blocking);
     luaL_error(L, "%s: cannot wait inside %s, which Lua cannot suspend", name, boundary);
     pn_unreachable();
 }
@@ -168,19 +214,57 @@ bool pn_lua_can_yield(lua_State *L) {
 void pn_task_check_block(lua_State *L) {
     pn_lua *lua = pn_lua_of(L);
     if (PN_LIKELY(lua->frames == NULL && L == lua->running && lua_isyieldable(L))) return;
+    if (pn_lua_is_ending(lua)) return;
     if (L != lua->running) luaL_error(L, "cannot wait inside a coroutine that C code resumed");
-    if (!lua_isyieldable(L)) refuse_to_block(L, L, 1);
+    if (!lua_isyieldable(L)) refuse_to_block(L, L, lua->frames);
     for (pn_frame *f = lua->frames; f != NULL; f = f->outer) {
-        if (!lua_isyieldable(f->from)) refuse_to_block(L, f->from, 1);
+        if (!lua_isyieldable(f->from)) refuse_to_block(L, f->from, f->outer);
     }
 }
 
 /* ---- waiting ---- */
 
-static void raise_if_cancelled(lua_State *L, pn_task *task) {
-    for (pn_scope *s = task->scopes; s != NULL; s = s->outer) {
-        if (s->has_fired) luaL_error(L, "cancelled: the time of with_timeout is over");
+static bool is_running(lua_State *L, lua_State *co) {
+    bool is = co == L;
+    for (const pn_frame *f = pn_lua_of(L)->frames; !is && f != NULL; f = f->outer) is = co == f->from;
+    return is;
+}
+
+static bool is_cancelled(lua_State *L, const pn_task *task) {
+    for (const pn_scope *s = task->scopes; s != NULL; s = s->outer) {
+        if (s->has_fired && is_running(L, s->co)) return true;
     }
+    return false;
+}
+
+bool pn_scope_is_over(lua_State *L) {
+    const pn_task *task = pn_task_current(L);
+    if (task == NULL || task->scopes == NULL) return false;
+    uint64_t now = pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock);
+    for (const pn_scope *s = task->scopes; s != NULL; s = s->outer) {
+        if ((s->has_fired || now >= s->deadline_ns) && is_running(L, s->co)) return true;
+    }
+    return false;
+}
+
+static void raise_if_cancelled(lua_State *L, const pn_task *task) {
+    if (is_cancelled(L, task)) luaL_error(L, "cancelled: the time of with_timeout is over");
+}
+
+/* Can the wait begin that was prepared? Otherwise it is taken back, and this raises the reason. */
+static void begin_wait(lua_State *L, pn_task *task) {
+    pn_lua *lua = task->lua;
+    if (PN_LIKELY(lua->frames == NULL && task->scopes == NULL && L == lua->running && lua_isyieldable(L))) {
+        return;
+    }
+    if (pn_lua_can_yield(L) && !is_cancelled(L, task) &&
+        (lua->frames == NULL || pn_coroutine_park_chain(L, task))) {
+        return;
+    }
+    take_back(task);
+    pn_task_check_block(L);
+    raise_if_cancelled(L, task);
+    luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
 }
 
 static void begin_timer(pn_task *task, uint64_t timeout_ns) {
@@ -190,15 +274,13 @@ static void begin_timer(pn_task *task, uint64_t timeout_ns) {
 int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k) {
     pn_lua *lua = pn_lua_of(L);
     pn_task *task = lua->current;
-    if (PN_UNLIKELY(lua->is_closing)) {
-        if (task->cancel != NULL) give_up(task, PN_EEXITED);
+    if (PN_UNLIKELY(pn_lua_is_ending(lua))) {
+        take_back(task);
         task->wait = PN_WAIT_NONE;
         task->code = PN_EEXITED;
         return k(L, LUA_YIELD, context);
     }
-    pn_task_check_block(L);
-    if (PN_UNLIKELY(task->scopes != NULL)) raise_if_cancelled(L, task);
-    if (lua->frames != NULL) pn_coroutine_park_chain(L, task);
+    begin_wait(L, task);
     task->wait = (uint8_t)kind;
     task->code = 0;
     if (kind == PN_WAIT_RECEIVE || kind == PN_WAIT_MATCH) {
@@ -206,10 +288,10 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
         if (kind == PN_WAIT_MATCH) lua->matched_count = lua->actor->arrived_count;
         lua->actor->is_waiting = true;
     }
-    if (kind == PN_WAIT_JOIN) pn_list_push(&((pn_task *)task->context)->joiners, &task->queue);
+    if (kind == PN_WAIT_LIST) pn_list_push(task->context, &task->queue);
     if (timeout_ns != PN_NO_TIMEOUT) begin_timer(task, timeout_ns);
     lua->yield = PN_YIELD_BLOCK;
-    *pn_lua_marks(L) |= PN_LUA_PARKED;
+    pn_lua_park(L);
     return lua_yieldk(L, 0, context, k);
 }
 
@@ -219,13 +301,33 @@ int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k) {
     pn_task_check_block(L);
     pn_list_push(&lua->ready, &task->queue);
     lua->yield = PN_YIELD_BLOCK;
-    *pn_lua_marks(L) |= PN_LUA_PARKED;
+    pn_lua_park(L);
     return lua_yieldk(L, 0, context, k);
 }
 
+int pn_task_wait_in(lua_State *L, pn_list *list, uint64_t timeout_ns, lua_KContext context,
+                    lua_KFunction k) {
+    pn_lua_of(L)->current->context = list;
+    return pn_task_wait(L, PN_WAIT_LIST, timeout_ns, context, k);
+}
+
+void pn_tasks_wake(pn_list *list, int code) {
+    while (!pn_list_empty(list)) {
+        pn_task_ready(PN_CONTAINER(list->next, pn_task, queue), code);
+    }
+}
+
 int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k) {
-    pn_lua_of(L)->current->context = other;
-    return pn_task_wait(L, PN_WAIT_JOIN, timeout_ns, 0, k);
+    return pn_task_wait_in(L, &other->joiners, timeout_ns, 0, k);
+}
+
+bool pn_task_may_wait(lua_State *L) {
+    const pn_lua *lua = pn_lua_of(L);
+    if (lua->is_closing || !pn_lua_can_yield(L)) return false;
+    for (const pn_scope *s = lua->current->scopes; s != NULL; s = s->outer) {
+        if (s->has_fired) return false;
+    }
+    return true;
 }
 
 pn_task *pn_task_woken(lua_State *L) {
@@ -239,12 +341,14 @@ pn_task *pn_task_woken(lua_State *L) {
 static void on_scope_end(pn_timer *timer) {
     pn_scope *scope = PN_CONTAINER(timer, pn_scope, timer);
     scope->has_fired = true;
-    give_up(scope->task, PN_ECANCELLED);
+    bool is_waiting = scope->co == scope->task->co || pn_lua_is_parked(scope->co);
+    if (is_waiting) pn_task_give_up(scope->task, PN_ECANCELLED);
 }
 
-void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns) {
+void pn_scope_open(lua_State *L, pn_scope *scope, uint64_t timeout_ns) {
+    pn_task *task = pn_task_current(L);
     pn_io *io = &pn_lua_worker(task->lua)->io;
-    *scope = (pn_scope){.outer = task->scopes, .task = task};
+    *scope = (pn_scope){.outer = task->scopes, .task = task, .co = L};
     scope->deadline_ns = pn_clock_now_ns(io->clock) + timeout_ns;
     pn_timer_init(&scope->timer, on_scope_end);
     pn_io_start_timer(io, &scope->timer, timeout_ns);
@@ -252,20 +356,53 @@ void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns) {
 }
 
 void pn_scope_close(pn_scope *scope) {
-    pn_timer_stop(pn_lua_worker(scope->task->lua)->io.wheel, &scope->timer);
-    scope->task->scopes = scope->outer;
+    pn_task *task = scope->task;
+    if (task == NULL) return;
+    scope->task = NULL;
+    pn_timer_stop(pn_lua_worker(task->lua)->io.wheel, &scope->timer);
+    pn_scope **at = &task->scopes;
+    while (*at != scope) at = &(*at)->outer;
+    *at = scope->outer;
 }
 
 static void close_scopes(pn_task *task) {
     while (task->scopes != NULL) pn_scope_close(task->scopes);
 }
 
-/* ---- requests being served ---- */
+/* ---- requests ---- */
+
+void pn_task_calls(pn_task *task, pn_call *call) {
+    pn_call *earlier = task->calling;
+    task->calling = call;
+    if (earlier == NULL) return;
+    pn_call_claim(earlier, PN_CALL_WITHDRAWN);
+    pn_call_release(pn_lua_worker(task->lua), earlier);
+}
 
 void pn_task_serve(pn_task *task, pn_call *call) {
     if (call != NULL) pn_call_grab(call);
     pn_call_release(pn_lua_worker(task->lua), task->serving);
     task->serving = call;
+}
+
+pn_call *pn_task_serving(pn_task *task) {
+    bool is_over = task->serving != NULL && atomic_load(&task->serving->state) == PN_CALL_ANSWERED;
+    if (is_over) pn_task_serve(task, NULL);
+    return task->serving;
+}
+
+void pn_task_set_request_id(pn_task *task, pn_request_id *id) {
+    pn_request_id_grab(id);
+    pn_request_id_release(task->request_id);
+    task->request_id = id;
+}
+
+pn_call *pn_task_create_call(pn_task *task, uint64_t ref, uint64_t deadline_ns) {
+    pn_actor *actor = task->lua->actor;
+    pn_call *call = pn_call_create(actor->worker, actor->pid, ref, deadline_ns,
+                                   pn_task_serving(task));
+    if (call != NULL) call->request_id = pn_request_id_grab(pn_task_request_id(task));
+    return call;
 }
 
 uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns) {
@@ -306,6 +443,7 @@ void pn_tasks_init(pn_lua *lua) {
     pn_list_init(&lua->receivers);
     pn_list_init(&lua->matchers);
     init_task(&lua->main, lua, lua->L);
+    lua->main.has_own_body = true;
     pn_list_push(&lua->ready, &lua->main.queue);
 }
 
@@ -330,7 +468,7 @@ static void leave_team(pn_task *task) {
 static pn_task *find_member(const pn_lua *lua, const pn_team *team, bool only_endless) {
     for (const pn_list *l = lua->tasks.next; l != &lua->tasks; l = l->next) {
         pn_task *task = PN_CONTAINER(l, pn_task, all);
-        bool is_meant = task->team == team && task->is_member && task != lua->current;
+        bool is_meant = task->team == team && task->is_member && !task->is_entered;
         if (is_meant && (task->is_endless || !only_endless)) return task;
     }
     return NULL;
@@ -350,7 +488,10 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     pn_task *task = pn_mem_try(&lua->actor->ledger, sizeof *task);
     if (task == NULL) pn_raise_code(L, PN_ENOMEM);
     init_task(task, lua, co);
-    pn_task_serve(task, lua->current != NULL ? lua->current->serving : NULL);
+    if (lua->current != NULL) {
+        pn_task_serve(task, pn_task_serving(lua->current));
+        pn_task_set_request_id(task, lua->current->request_id);
+    }
     /* The anchor may raise without memory; from here on the task cleans up after itself, see below. */
     lua_pushcfunction(L, pn_task__anchor);
     lua_pushlightuserdata(L, task);
@@ -358,6 +499,7 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
         pn_list_remove(&task->all);
         pn_task_serve(task, NULL);
+        pn_task_set_request_id(task, NULL);
         pn_mem_free(&lua->actor->ledger, task, sizeof *task);
         lua_error(L);
     }
@@ -388,9 +530,11 @@ static void drop_anchor(pn_task *task) {
 static void settle(pn_task *task) { /* nothing of it waits or is owned any more */
     if (task->wait != PN_WAIT_NONE) unwait(task);
     pn_list_remove(&task->queue);
+    pn_task_calls(task, NULL);
     drop_message(task);
     close_scopes(task);
     pn_task_serve(task, NULL);
+    pn_task_set_request_id(task, NULL);
     give_index(task);
     task->is_finished = true;
     pn_list_remove(&task->all);
@@ -407,16 +551,10 @@ void pn_task_release(pn_task *task) {
     pn_mem_free(&task->lua->actor->ledger, task, sizeof *task);
 }
 
-static void wake_joiners(pn_task *task) {
-    while (!pn_list_empty(&task->joiners)) {
-        pn_task_ready(PN_CONTAINER(task->joiners.next, pn_task, queue), 0);
-    }
-}
-
 static void finish(pn_task *task) {
     bool is_main = task == &task->lua->main;
     settle(task);
-    wake_joiners(task);
+    pn_tasks_wake(&task->joiners, 0);
     if (task->on_end != NULL) task->on_end(task, task->on_end_context);
     if (is_main) {
         pn_actor_end(task->lua->actor, pn_exit_normal());
@@ -425,39 +563,63 @@ static void finish(pn_task *task) {
     }
 }
 
-/* Runs close variables of a coroutine that will not run again. */
-static void unwind(pn_task *task) {
-    pn_lua *lua = task->lua;
-    lua_State *outer_running = lua->running;
-    pn_frame *outer_frames = lua->frames;
-    pn_task *outer_task = lua->current;
-    bool outer_closing = lua->is_closing;
-    if (!outer_closing) {
-        lua->is_closing = true;
-        lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
-    }
-    lua->running = task->co;
-    lua->current = task;
-    lua->frames = NULL;
-    *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
-    lua_resetthread(task->co);
-    lua->running = outer_running;
-    lua->current = outer_task;
-    lua->frames = outer_frames;
-    lua->is_closing = outer_closing;
+static void reset(pn_lua *lua, lua_State *co) {
+    lua->running = co;
+    lua_resetthread(co);
 }
 
-void pn_task_cancel(pn_task *task) {
-    if (task->is_finished) return;
-    if (task->cancel != NULL) task->cancel(task, task->context);
+/* What runs for a task that will not run again has a time of its own, in which nothing waits. */
+typedef struct closing {
+    lua_State *running;
+    pn_frame *frames;
+    pn_task *current;
+    bool is_closing, was_entered;
+} closing;
+
+static void begin_closing(pn_task *task, closing *outer) {
+    pn_lua *lua = task->lua;
+    *outer = (closing){lua->running, lua->frames, lua->current, lua->is_closing, task->is_entered};
+    lua->is_killed = false; /* raising at every instruction has done its work */
+    if (!lua->is_closing) lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
+    lua->is_closing = true;
+    lua->current = task;
+    lua->frames = NULL;
+    task->is_entered = true;
+}
+
+static void end_closing(pn_task *task, const closing *outer) {
+    pn_lua *lua = task->lua;
+    lua->running = outer->running;
+    lua->frames = outer->frames;
+    lua->current = outer->current;
+    lua->is_closing = outer->is_closing;
+    task->is_entered = outer->was_entered;
+}
+
+/* Runs its close variables: those of the coroutines that it waits in, the innermost first, then its own. */
+static void unwind(pn_task *task) {
+    pn_lua *lua = task->lua;
+    closing outer;
+    begin_closing(task, &outer);
+    for (lua_State *co; (co = pn_coroutine_take_innermost(task)) != NULL;) reset(lua, co);
+    *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
+    reset(lua, task->co);
+    end_closing(task, &outer);
+}
+
+bool pn_task_cancel(pn_task *task) {
+    if (task->is_finished) return true;
+    if (task->is_entered) return false;
+    take_back(task);
     if (task->wait != PN_WAIT_NONE) unwait(task);
     pn_list_remove(&task->queue);
-    pn_coroutine_forget_chain(task);
     unwind(task);
+    pn_coroutine_forget_chain(task);
     lua_settop(task->co, 0);
     task->code = PN_ECANCELLED;
     task->is_cancelled = true;
     finish(task);
+    return true;
 }
 
 /* ---- errors ---- */
@@ -467,16 +629,21 @@ static int stringify(lua_State *L) {
     return 1;
 }
 
-/* The error object on top of the reset coroutine, as text that lives until the coroutine runs again. */
-static const char *error_text(lua_State *co) {
+/* The error object on top of the reset coroutine, as text that lives until the coroutine runs again. Its
+ * __tostring is the script's, and runs as close variables do. */
+static const char *error_text(pn_task *task) {
+    lua_State *co = task->co;
     if (lua_type(co, -1) == LUA_TSTRING) return lua_tostring(co, -1);
     if (!lua_checkstack(co, 4)) return "error object that cannot be shown";
     lua_pushcfunction(co, stringify);
     lua_pushvalue(co, -2);
-    if (lua_pcall(co, 1, 1, 0) != LUA_OK || lua_type(co, -1) != LUA_TSTRING) {
-        return "error object that cannot be shown";
-    }
-    return lua_tostring(co, -1);
+    closing outer;
+    begin_closing(task, &outer);
+    task->lua->running = co;
+    int status = lua_pcall(co, 1, 1, 0);
+    end_closing(task, &outer);
+    bool is_text = status == LUA_OK && lua_type(co, -1) == LUA_TSTRING;
+    return is_text ? lua_tostring(co, -1) : "error object that cannot be shown";
 }
 
 static void log_lonely_end(pn_actor *actor, const char *error, const char *traceback) {
@@ -493,8 +660,9 @@ void pn_task_fail_actor(pn_task *task, int status) {
     pn_buf trace;
     pn_buf_init(&trace, &actor->worker->ledger.door);
     pn_lua_traceback(task->co, NULL, &trace);
+    actor->ledger.limit_bytes = INT64_MAX; /* the way out needs a little */
     unwind(task);
-    const char *error = task->lua->is_over_limit ? "memory limit exceeded twice" : error_text(task->co);
+    const char *error = task->lua->is_over_limit ? "memory limit exceeded twice" : error_text(task);
     if (actor->exit == NULL) {
         bool is_lonely = actor->parent != 0;
         if (is_lonely) log_lonely_end(actor, error, pn_buf_text(&trace));
@@ -504,18 +672,21 @@ void pn_task_fail_actor(pn_task *task, int status) {
     pn_buf_close(&trace);
 }
 
-int pn_task_end_actor(lua_State *L, pn_exit *exit) {
+int pn_task_leave(lua_State *L, int results) {
     pn_lua *lua = pn_lua_of(L);
-    pn_actor_end(lua->actor, exit);
-    pn_task_check_alive(L);
-    return 0;
+    if (PN_LIKELY(lua->actor->exit == NULL) || pn_lua_is_ending(lua)) return results;
+    if (!pn_lua_can_yield(L) || !pn_coroutine_park_chain(L, lua->current)) {
+        pn_hook_kill(lua);
+        return results;
+    }
+    lua->yield = PN_YIELD_PREEMPT; /* there is no next turn */
+    pn_lua_park(L);
+    return lua_yield(L, 0);
 }
 
-void pn_task_check_alive(lua_State *L) {
-    pn_lua *lua = pn_lua_of(L);
-    if (lua->actor->exit == NULL || lua->is_closing) return;
-    pn_hook_kill(lua);
-    luaL_error(L, "killed");
+int pn_task_end_actor(lua_State *L, pn_exit *exit) {
+    pn_actor_end(pn_lua_of(L)->actor, exit);
+    return pn_task_leave(L, 0);
 }
 
 static void end_failed(pn_task *task, int status) {
@@ -532,8 +703,8 @@ static void end_failed(pn_task *task, int status) {
     }
     pn_task_fail_actor(task, status);
     settle(task);
-    if (task->on_end != NULL) task->on_end(task, task->on_end_context);
-    if (task->is_detached && task != &task->lua->main) pn_task_release(task);
+if (task->on_end != NULL) task->on_end(task, task->on_end_context);
+    if (task->is_detached) pn_task_release(task);
 }
 
 /* ---- running ---- */
@@ -558,7 +729,9 @@ static void resume(pn_task *task) {
     lua->yield = PN_YIELD_NONE;
     *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
     lua->running = task->co;
+    task->is_entered = true;
     int status = lua_resume(task->co, NULL, arguments, &results);
+    task->is_entered = false;
     lua->running = NULL;
     lua->current = NULL;
     if (PN_LIKELY(status == LUA_YIELD)) {
@@ -601,12 +774,17 @@ static pn_task *next_task(pn_lua *lua) {
     return may_receive(lua) ? take_waiting(&lua->receivers) : NULL;
 }
 
+/* A turn is at most a slice: it ends with a task that had to be pre-empted, and with the worker's tick,
+ * lest many tasks of one actor use a slice each. */
 void pn_tasks_run(pn_lua *lua) {
     pn_actor *actor = lua->actor;
+    const _Atomic bool *tick = &pn_lua_worker(lua)->tick;
     for (int i = 0; i < PN_TURN_RESUMES_MAX && actor->exit == NULL; i++) {
         pn_task *task = next_task(lua);
         if (task == NULL) return;
         resume(task);
+        if (PN_UNLIKELY(lua->yield == PN_YIELD_PREEMPT)) break;
+        if (PN_UNLIKELY(atomic_load_explicit(tick, memory_order_relaxed))) break;
     }
     bool has_more = !pn_list_empty(&lua->ready) || may_receive(lua) || may_match(lua);
     if (actor->exit == NULL && has_more) pn_actor_wake(actor);
@@ -616,7 +794,7 @@ void pn_tasks_run(pn_lua *lua) {
 void pn_tasks_close(pn_lua *lua) {
     while (!pn_list_empty(&lua->tasks)) {
         pn_task *task = PN_CONTAINER(lua->tasks.prev, pn_task, all);
-        if (task->cancel != NULL) task->cancel(task, task->context);
+        take_back(task);
         if (task->wait != PN_WAIT_NONE) unwait(task);
         pn_list_remove(&task->queue);
         if (lua_status(task->co) == LUA_YIELD) unwind(task);

@@ -20,12 +20,23 @@
 
 #define PN_NO_TIMEOUT UINT64_MAX
 
-/* Raises where the caller cannot block; call before a wait is prepared that would have to be undone. */
+/* Raises where the caller cannot block. For what must not have happened when it raises: pn_task_wait itself
+ * takes back (cancel) what was prepared for a wait that cannot begin. */
 void pn_task_check_block(lua_State *L);
 
 /* Suspends the calling task. In a dead actor's close variables it does not wait: the continuation is
- * called at once with code PN_EEXITED. */
+ * called at once with code PN_EEXITED. Whenever a wait ends otherwise than by pn_task_ready, its `cancel`
+ * is called, once. */
 int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k);
+
+/* Waits in a list, until somebody takes the task out with pn_task_ready, as pn_tasks_wake does. Whoever
+ * owns the list wakes all before it goes. */
+int pn_task_wait_in(lua_State *L, pn_list *list, uint64_t timeout_ns, lua_KContext context,
+                    lua_KFunction k);
+void pn_tasks_wake(pn_list *list, int code);
+
+/* Whether the task may wait here and now: it can be suspended, and has not been cancelled. */
+bool pn_task_may_wait(lua_State *L);
 
 /* Waits until another task has finished. */
 int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k);
@@ -38,7 +49,11 @@ static inline pn_task *pn_task_current(lua_State *L) { return pn_lua_of(L)->curr
 /* Ends a wait. Nothing happens if the task does not wait (any more). */
 void pn_task_ready(pn_task *task, int code);
 
-/* The reference that finds this task while it waits as it does now: for replies. */
+/* The same from our side: the wait's engine is told first (cancel). */
+void pn_task_give_up(pn_task *task, int code);
+
+/* The reference that finds this task while it waits as it does now: for replies. What came for an earlier
+ * wait is forgotten. */
 uint64_t pn_task_begin_ref(pn_task *task);
 pn_task *pn_task_find(pn_lua *lua, uint64_t wait_ref); /* NULL: it waits no more */
 
@@ -51,18 +66,37 @@ int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k);
 /* Cancels the members of a team; with `only_endless`, the repeating timers among them. */
 void pn_team_cancel(pn_lua *lua, pn_team *team, bool only_endless);
 
-/* Ends a task that is not the current one: abandoned at its yield, close variables run. */
-void pn_task_cancel(pn_task *task);
+/* Ends a task: abandoned at its yield, close variables run. False when it cannot be ended because it is
+ * itself running (it may be running what cancels it). */
+bool pn_task_cancel(pn_task *task);
 
 /* Gives the struct back: finished and nobody refers to it. */
 void pn_task_release(pn_task *task);
 
-/* with_timeout */
-void pn_scope_open(pn_scope *scope, pn_task *task, uint64_t timeout_ns);
+/* with_timeout. Close is idempotent; scopes that are open may be closed in any order. */
+void pn_scope_open(lua_State *L, pn_scope *scope, uint64_t timeout_ns);
 void pn_scope_close(pn_scope *scope);
 
-/* The request a task serves from now on (grabbed), or none. */
+/* Is the running code in a scope whose time is over? */
+bool pn_scope_is_over(lua_State *L);
+
+/* The request a task serves from now on (grabbed), or none. It ends with the reply, whoever gives it. */
 void pn_task_serve(pn_task *task, pn_call *call);
+pn_call *pn_task_serving(pn_task *task);
+
+/* The task waits for the reply to this call, whose reference it takes over, or no longer does (NULL):
+ * the earlier call is taken back, and whoever replies to it later is told so. */
+void pn_task_calls(pn_task *task, pn_call *call);
+
+/* What the task does its work for: its own request id, else that of the request it serves, or NULL. */
+static inline pn_request_id *pn_task_request_id(const pn_task *task) {
+    if (task->request_id != NULL || task->serving == NULL) return task->request_id;
+    return task->serving->request_id;
+}
+void pn_task_set_request_id(pn_task *task, pn_request_id *id); /* grabs it; NULL: none of its own */
+
+/* A call on behalf of the task: within its deadline, its chain and its request. NULL without memory. */
+pn_call *pn_task_create_call(pn_task *task, uint64_t ref, uint64_t deadline_ns);
 
 /* Time left of a wait: the shorter of the time-out and the deadline being served. */
 uint64_t pn_task_deadline_ns(const pn_task *task, uint64_t timeout_ns);
@@ -74,20 +108,26 @@ void pn_tasks_close(pn_lua *lua);
 void pn_tasks_accept(pn_lua *lua, pn_msg *msg);
 int pn_task__anchor(lua_State *L);
 
-/* coroutine.c: marks every coroutine from L up to the task's as suspended by the runtime. Raises. */
-void pn_coroutine_park_chain(lua_State *L, pn_task *task);
+/* coroutine.c: every coroutine from L up to the task's is to be suspended by the runtime. False without
+ * memory. */
+bool pn_coroutine_park_chain(lua_State *L, pn_task *task);
 void pn_coroutine_forget_chain(pn_task *task);
+
+/* The innermost of the coroutines that a suspended task runs in, no longer marked; NULL when it is the
+ * task's own. */
+lua_State *pn_coroutine_take_innermost(pn_task *task);
 
 /* stream.c, send.c: messages for streams, and room in mailboxes that were full. */
 void pn_streams_accept(pn_lua *lua, pn_msg *msg); /* STREAM, and REPLY to a stream request */
 void pn_sends_accept(pn_lua *lua, pn_msg *space);
 bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain);
 
-/* Ends the calling task's own actor, at once: raises what pcall cannot swallow. Takes over `exit`. */
-int pn_task_end_actor(lua_State *L, pn_exit *exit);
+/* What a function returns that may have ended its own actor: its results; or the task is abandoned here,
+ * and where Lua cannot suspend, at the next instruction. */
+int pn_task_leave(lua_State *L, int results);
 
-/* If the actor has been ended by what the caller just did, does not return. */
-void pn_task_check_alive(lua_State *L);
+/* Ends the calling task's own actor, as above. Takes over `exit`. */
+int pn_task_end_actor(lua_State *L, pn_exit *exit);
 
 /* Ends the actor for an error of `co`, whose stack is still as it was raised. */
 void pn_task_fail_actor(pn_task *task, int status);

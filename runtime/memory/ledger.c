@@ -58,6 +58,12 @@ void *pn_mem_resize(pn_ledger *ledger, void *block, size_t old_size, size_t new_
     return result;
 }
 
+bool pn_ledger_charge(pn_ledger *ledger, int64_t bytes) {
+    if (bytes > 0 && pn_ledger_live(ledger) + bytes > ledger->limit_bytes) return false;
+    count(ledger, bytes, false);
+    return true;
+}
+
 void *pn_mem_try_zeroed(pn_ledger *ledger, size_t size) {
     void *block = pn_mem_try(ledger, size);
     if (block != NULL) memset(block, 0, size);

@@ -70,6 +70,10 @@ static inline void *pn_mem_try(pn_ledger *ledger, size_t size) {
     return block;
 }
 
+/* Memory that an owner is answerable for although it lies elsewhere (a response's bytes in a client's
+ * slabs): false when it would pass the limit. Negative gives back, and never fails. */
+bool pn_ledger_charge(pn_ledger *ledger, int64_t bytes);
+
 /* May fail; zeroed. */
 void *pn_mem_try_zeroed(pn_ledger *ledger, size_t size);
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints assembly that holds the given Lua files: pn_embedded is an array of { name, file, start,
-# end } ended by a zero name. scripts/perilune/a/b.lua is module "perilune.a.b"; scripts/std/x.lua is
-# "std.x"; bench/lua/x.lua is "bench.x".
+# end } ended by a zero name. scripts/perilune/a/b.lua is module "perilune.a.b"; scripts/std/x.lua
+# is "std.x"; bench/lua/x.lua is "bench.x".
 set -eu
 echo '    .section .rodata'
 n=0

@@ -17,12 +17,12 @@ failed=0
 
 # One run of libFuzzer; leaves its output in $log and adds what it executed to `executed`.
 run() { # HARNESS NAME LIMIT…
-  local harness=$1 name=$2 code=0 dictionary=()
+  local harness=$1 name=$2 code=0 dict=()
   shift 2
-  [ ! -f "specs/fuzz/$name.dict" ] || dictionary=("-dict=specs/fuzz/$name.dict")
+  if [ -e "specs/fuzz/$name.dict" ]; then dict=(-dict="specs/fuzz/$name.dict"); fi
   seed=$((seed + 1))
-  "$harness" -seed="$seed" -print_final_stats=1 -rss_limit_mb=2048 -timeout=10 \
-    -artifact_prefix="$found/crash-" "${dictionary[@]}" "$@" "$found" "specs/fuzz/corpus/$name" >"$log" 2>&1 || code=$?
+  "$harness" -seed="$seed" -print_final_stats=1 -rss_limit_mb=2048 -timeout=10 "${dict[@]}" \
+    -artifact_prefix="$found/" "$@" "$found" "specs/fuzz/corpus/$name" >"$log" 2>&1 || code=$?
   executed=$((executed + $(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)))
   return "$code"
 }

@@ -69,10 +69,10 @@ end
 
 local function enter_module(name)
   local text = read(MODULES)
-  text = enter(text, "const pn_module pn_modules[]", "    {NULL, NULL, NULL},",
-    ('    {"perilune.%s", pn_%s_functions, NULL},\n'):format(name, name))
-  text = enter(text, "static const pn_class *const classes[]", "NULL",
-    ("&pn_class_%s, "):format(name))
+  text = enter(text, "const pn_module pn_modules[]", "    {NULL, NULL, NULL, NULL},",
+    ('    {"perilune.%s", pn_%s_functions, NULL, NULL},\n'):format(name, name))
+  text = enter(text, "static const pn_class *const classes[]", "    NULL,",
+    ("    &pn_class_%s,\n"):format(name))
   local at = text:find("const pn_module pn_modules[]", 1, true)
   local declared = "extern const luaL_Reg pn_NAME_functions[];\n"
     .. "extern const pn_class pn_class_NAME;\n\n"

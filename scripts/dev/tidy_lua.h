@@ -1,7 +1,7 @@
 /*
- * tidy_lua.h - what clang-tidy is told about Lua's API, which lua.h does not say: what raises does not
- * return, and what returns a block never returns NULL. Included before the files that use Lua; never
- * compiled into anything.
+ * tidy_lua.h - what clang-tidy is told about Lua's API, which lua.h does not say: what raises does
+ * not return, and what returns a block never returns NULL. Included before the files that use Lua;
+ * never compiled into anything.
  */
 #include <lauxlib.h>
 #include <lua.h>

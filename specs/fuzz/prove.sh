@@ -10,15 +10,16 @@ if [ "${1:-}" = -s ]; then
 fi
 cc=${CLANG:-clang}
 out=build/fuzz-prove
-flags="-std=gnu11 -D_GNU_SOURCE -g -O1 -pthread -Iruntime -I. -isystem /usr/share/include/llhttp
+flags="-std=gnu11 -D_GNU_SOURCE -g -O1 -pthread -Iruntime -I. -isystem /usr/share/include/llhttp -isystem /usr/include/lua5.4
        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined"
-libs="-lcjson -l:libuv_a.a -lssl -lcrypto -lz -lm -ldl"
+libs="-Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a -Wl,--wrap=time -Wl,-E -lcjson -l:libuv_a.a -lssl -lcrypto -lz -lm -ldl"
 mkdir -p "$out"
 
-# What a harness may use: every engine that needs no Lua. An archive, so that each takes what it needs.
+# What a harness may use, as an archive, so that each takes what it needs.
 archive=$out/engines.a
 rm -f "$archive"
 for source in runtime/base/*.c runtime/memory/*.c runtime/core/*.c runtime/net/*.c runtime/load/*.c \
+              runtime/lua/*.c runtime/bind/*.c \
               /usr/share/llhttp/api.c /usr/share/llhttp/http.c /usr/share/llhttp/llhttp.c; do
   [ -e "$source" ] || continue
   object=$out/$(echo "$source" | tr / _).o
@@ -26,12 +27,16 @@ for source in runtime/base/*.c runtime/memory/*.c runtime/core/*.c runtime/net/*
   $cc $flags -w -c "$source" -o "$object"
   ar qc "$archive" "$object"
 done
+sh scripts/dev/embed.sh $(find scripts/perilune -name '*.lua' | sort) >"$out/embed.S"
+$cc -c "$out/embed.S" -o "$out/embed.o"
+ar qc "$archive" "$out/embed.o"
 ranlib "$archive"
 
 # harness, bug
 build() {
   # shellcheck disable=SC2086
-  $cc $flags -DPN_PLANT_BUG="$2" "specs/fuzz/fuzz_$1.c" "$archive" $libs -o "$out/fuzz_$1-$2"
+  $cc $flags -DPN_PLANT_BUG="$2" "specs/fuzz/fuzz_$1.c" \
+      -Wl,--start-group "$archive" $libs -Wl,--end-group -o "$out/fuzz_$1-$2"
 }
 
 # harness, bug, further options of libFuzzer; 0 when it ran to its end
