@@ -24,7 +24,8 @@ static bool is_past_hard_end(const pn_user *user) {
 /* The message handler of all hooks. What is raised because time is up is no error of the script. */
 static int on_error(lua_State *L) {
     pn_user *user = (pn_user *)pn_vu_of(L);
-    if (user == NULL || is_past_hard_end(user) || user->scope.has_fired) return 1;
+    bool is_dying = pn_lua_of(L)->actor->exit != NULL;
+    if (user == NULL || is_dying || is_past_hard_end(user) || user->scope.has_fired) return 1;
     pn_load_report(L, 1, user->home->state.load, user, user->hook);
     return 1;
 }
@@ -56,12 +57,12 @@ static void close_hook(lua_State *L, pn_user *user, int status) {
     pn_scope_close(&user->scope);
     if (!is_error(status)) return;
     if (is_late) {
-        char why[PN_LOAD_MESSAGE_BYTES], text[PN_UNITS_TEXT_BYTES];
+        char why[PN_LOAD_MESSAGE_BYTES];
         const char *where = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
         const char *cut = strstr(where, ": cancelled");
-        snprintf(why, sizeof why, "%.*s%s%s of a user is not done after %s",
+        snprintf(why, sizeof why, "%.*s%s%s of a user is not done after %llus",
                  cut != NULL ? (int)(cut - where) : 0, where, cut != NULL ? ": " : "", user->hook,
-                 pn_units_format_duration(PN_LOAD_HOOK_TIMEOUT_NS, text));
+                 PN_LOAD_HOOK_TIMEOUT_NS / PN_NS_PER_S);
         pn_load_decide(load, PN_VERDICT_TIMEOUT, why);
     } else {
         char why[64];
@@ -137,7 +138,8 @@ static int iteration_over(lua_State *L, pn_user *user, pn_ending ending) {
 
 static pn_ending ending_of(const pn_user *user) {
     if (!user->has_failed) return PN_ENDING_COMPLETE;
-    return is_past_hard_end(user) ? PN_ENDING_INTERRUPTED : PN_ENDING_FAILED;
+    bool is_dying = user->home->state.lua->actor->exit != NULL;
+    return is_dying || is_past_hard_end(user) ? PN_ENDING_INTERRUPTED : PN_ENDING_FAILED;
 }
 
 static int joined(lua_State *L, int status, lua_KContext context) {
@@ -221,7 +223,8 @@ static void on_task_end(pn_task *task, void *context) {
     pn_user *user = context;
     if (user->task != task) return; /* abandoned, the user goes on */
     user->task = NULL;
-    if (task->has_failed) { /* outside any hook: no memory for the body itself */
+    bool is_dying = task->lua->actor->exit != NULL;
+    if (task->has_failed && !is_dying) { /* outside any hook: no memory for the body itself */
         pn_load *load = user->home->state.load;
         pn_load_report(task->co, -1, load, user, user->hook);
         pn_load_decide(load, PN_VERDICT_SCRIPT, "");

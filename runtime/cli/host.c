@@ -361,6 +361,8 @@ static void prepare_signals(void) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGINT, SIG_DFL); /* ignored where a shell's script started us with &: never to be waited for */
+    signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
 }
 

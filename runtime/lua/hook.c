@@ -24,6 +24,9 @@ static void on_hook(lua_State *L, lua_Debug *ar);
 void pn_hook_interrupt(pn_lua *lua) {
     lua_State *L = lua->running;
     if (L == NULL) return;
+    /* Arming walks the whole call stack. In a recursion that is deep enough it takes longer than a tick:
+     * done again at every tick, nothing else would ever run. */
+    if (lua->wants_preempt && lua_gethook(L) == on_hook && lua_gethookcount(L) == 1) return;
     lua->wants_preempt = true;
     lua_sethook(L, on_hook, LUA_MASKCOUNT | lua_gethookmask(L), 1);
 }

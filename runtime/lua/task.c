@@ -304,7 +304,7 @@ int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k) {
     pn_task_check_block(L);
     pn_list_push(&lua->ready, &task->queue);
     lua->yield = PN_YIELD_BLOCK;
-    *pn_lua_marks(L) |= PN_LUA_PARKED;
+    pn_lua_park(L);
     return lua_yieldk(L, 0, context, k);
 }
 
@@ -476,7 +476,7 @@ static void leave_team(pn_task *task) {
 static pn_task *find_member(const pn_lua *lua, const pn_team *team, bool only_endless) {
     for (const pn_list *l = lua->tasks.next; l != &lua->tasks; l = l->next) {
         pn_task *task = PN_CONTAINER(l, pn_task, all);
-        bool is_meant = task->team == team && task->is_member && task != lua->current;
+        bool is_meant = task->team == team && task->is_member && !task->is_entered;
         if (is_meant && (task->is_endless || !only_endless)) return task;
     }
     return NULL;
@@ -711,6 +711,7 @@ static void end_failed(pn_task *task, int status) {
     }
     pn_task_fail_actor(task, status);
     settle(task);
+if (task->on_end != NULL) task->on_end(task, task->on_end_context);
     if (task->is_detached) pn_task_release(task);
 }
 

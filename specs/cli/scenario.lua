@@ -1,0 +1,54 @@
+-- Running scenarios from specs: `perilune run` over a text.
+
+local support = require "specs.support"
+
+local M = {}
+
+--- Runs `perilune COMMAND FLAGS... FILE`: { code, out, err }, the file's path shown as "script.lua".
+function M.command(command, text, ...)
+  local path = support.file(text)
+  local words = { command, ... }
+  table.insert(words, path)
+  local result = support.run(table.unpack(words))
+  os.remove(path)
+  local pattern = path:gsub("%p", "%%%0")
+  result.out = result.out:gsub(pattern, "script.lua")
+  result.err = result.err:gsub(pattern, "script.lua")
+  return result
+end
+
+--- In real time, without header and progress.
+function M.run(text, ...) return M.command("run", text, "--quiet", ...) end
+
+--- The same in virtual time.
+function M.virtual(text, ...) return M.run(text, "--virtual-time", ...) end
+
+--- Runs it in a shell command: FILE stands for the file, PERILUNE for the binary.
+function M.shell(text, command)
+  local path = support.file(text)
+  command = command:gsub("PERILUNE", (support.quote(support.perilune):gsub("%%", "%%%%")))
+  local result = support.shell((command:gsub("FILE", path)))
+  os.remove(path)
+  return result
+end
+
+--- The whole result of a run in virtual time, as --summary-export has it; and what was printed.
+function M.export(text, ...)
+  local json = require "perilune.json"
+  local path = os.tmpname()
+  local result = M.virtual(text, "--summary-export", path, ...)
+  local file = assert(io.open(path, "rb"))
+  local exported = file:read("a")
+  file:close()
+  os.remove(path)
+  return assert(json.decode(exported)), result
+end
+
+--- The metric of an exported result, or nil.
+function M.metric(exported, name)
+  for _, metric in ipairs(exported.results.metrics) do
+    if metric.name == name then return metric.values end
+  end
+end
+
+return M
