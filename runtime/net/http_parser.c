@@ -223,22 +223,30 @@ static int check_start_line(pn_http_parser *parser, pn_text line) {
     return check_status_line(parser, line);
 }
 
+/* The next line end at or behind parser->searched. 1: found, *cr is its CR; 0: not yet; or an error. A LF
+ * in front of a CR is not looked for here: llhttp refuses it. */
+static int find_line_end(pn_http_parser *parser, const char *data, size_t size, const char **cr) {
+    const char *from = data + parser->searched;
+    size_t left = size - parser->searched;
+    *cr = memchr(from, '\r', left);
+    if (PN_LIKELY(*cr != NULL && *cr + 1 < data + size)) {
+        return (*cr)[1] == '\n' ? 1 : bad(parser, "a CR without LF");
+    }
+    if (memchr(from, '\n', left) != NULL) return bad(parser, "a line ends without CR");
+    parser->searched = (uint32_t)(*cr != NULL ? *cr - data : (ptrdiff_t)size);
+    return 0;
+}
+
 /* Looks at the lines that are complete. 1: the empty line was among them, parser->scanned is behind it;
  * 0: not yet; or an error. */
 static int scan_lines(pn_http_parser *parser, const char *data, size_t size) {
-    while (true) {
-        const char *from = data + parser->searched;
-        const char *lf = memchr(from, '\n', size - parser->searched);
-        if (lf == NULL) {
-            parser->searched = (uint32_t)size;
-            return 0;
-        }
+    const char *cr;
+    int found;
+    while ((found = find_line_end(parser, data, size, &cr)) == 1) {
         const char *line = data + parser->scanned;
-        if (lf == line || lf[-1] != '\r') return bad(parser, "a line ends without CR");
-        size_t line_size = (size_t)(lf - line) - 1;
-        if (memchr(line, '\r', line_size) != NULL) return bad(parser, "a line has a CR within");
+        size_t line_size = (size_t)(cr - line);
         bool is_start = parser->scanned == 0 && parser->state == STATE_HEAD;
-        parser->scanned = parser->searched = (uint32_t)(lf + 1 - data);
+        parser->scanned = parser->searched = (uint32_t)(cr + 2 - data);
         int err = 0;
         if (is_start) {
             err = line_size == 0 ? bad(parser, "the start line is empty")
@@ -251,6 +259,7 @@ static int scan_lines(pn_http_parser *parser, const char *data, size_t size) {
         }
         if (err != 0) return err;
     }
+    return found;
 }
 
 /* As scan_lines, within the limit for heads. */
