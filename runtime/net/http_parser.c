@@ -223,8 +223,7 @@ static int check_start_line(pn_http_parser *parser, pn_text line) {
     return check_status_line(parser, line);
 }
 
-/* The next line end at or behind parser->searched. 1: found, *cr is its CR; 0: not yet; or an error. A LF
- * in front of a CR is not looked for here: llhttp refuses it. */
+/* The next line end at or behind parser->searched. 1: found, *cr is its CR; 0: not yet; or an error. */
 static int find_line_end(pn_http_parser *parser, const char *data, size_t size, const char **cr) {
     const char *from = data + parser->searched;
     size_t left = size - parser->searched;
@@ -245,6 +244,7 @@ static int scan_lines(pn_http_parser *parser, const char *data, size_t size) {
     while ((found = find_line_end(parser, data, size, &cr)) == 1) {
         const char *line = data + parser->scanned;
         size_t line_size = (size_t)(cr - line);
+        if (memchr(line, '\n', line_size) != NULL) return bad(parser, "a line ends without CR");
         bool is_start = parser->scanned == 0 && parser->state == STATE_HEAD;
         parser->scanned = parser->searched = (uint32_t)(cr + 2 - data);
         int err = 0;
