@@ -70,6 +70,19 @@ end
 --- A value whose close calls `fn`.
 function M.closer(fn) return setmetatable({}, { __close = fn }) end
 
+--- `it` with a wait at the end of each test until the actors that it spawned have ended, so that what
+--- is on its way out is not reported as left running.
+function M.tidy(it)
+  return function(name, fn)
+    it(name, function()
+      local before = #actor.list()
+      fn()
+      local deadline = timer.now() + 5
+      while #actor.list() > before and timer.now() < deadline do timer.sleep("1ms") end
+    end)
+  end
+end
+
 local function read_all(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("a")
@@ -89,15 +102,26 @@ function M.file(text)
   return path
 end
 
---- Runs a shell command: { code, out, err }.
-function M.shell(command)
-  local out, err = os.tmpname(), os.tmpname()
-  local _, how, code = os.execute(("{ %s\n} >%s 2>%s </dev/null"):format(command, quote(out), quote(err)))
-  local result = { code = code, how = how, out = read_all(out), err = read_all(err) }
-  os.remove(out)
-  os.remove(err)
-  return result
+--- Starts a shell command; returns a function that waits for its end: { code, out, err }. The code of
+--- one that a signal ended is 128 and the signal, as the shell has it.
+function M.start(command)
+  local out, err, done = os.tmpname(), os.tmpname(), os.tmpname()
+  assert(os.execute(("{ { %s\n} >%s 2>%s </dev/null; echo $? >%s; } &"):format(
+    command, quote(out), quote(err), quote(done))))
+  return function()
+    local code
+    repeat
+      timer.sleep("2ms")
+      code = read_all(done):match("^(%d+)\n$")
+    until code
+    local result = { code = tonumber(code), out = read_all(out), err = read_all(err) }
+    for _, path in ipairs { out, err, done } do os.remove(path) end
+    return result
+  end
 end
+
+--- Runs a shell command and waits for its end.
+function M.shell(command) return M.start(command)() end
 
 --- Runs `perilune COMMAND ARGS...` and waits for its end.
 function M.run(...)

@@ -33,5 +33,10 @@ extern const pn_module pn_modules[];
 int pn_open_request(lua_State *L);
 void pn_open_actor(lua_State *L);
 void pn_open_json(lua_State *L);
+void pn_open_run(lua_State *L);
+
+/* Modules that are a function. */
+int pn_l_check(lua_State *L);
+int pn_l_scenario(lua_State *L);
 
 #endif

@@ -121,7 +121,7 @@ int pn_download_create(pn_transfer *t) {
     pn_lua *lua = t->lua;
     pn_download *d = pn_mem_try_zeroed(&lua->actor->ledger, sizeof *d);
     if (d == NULL) return PN_ENOMEM;
-    d->flow = (pn_flow){&download_class, lua};
+    d->flow = (pn_flow){.class = &download_class, .lua = lua};
     d->transfer = t;
     pn_buf_init(&d->buffer, &lua->actor->ledger.door);
     pn_handle_open(lua, &d->handle, "http stream", close_handle);

@@ -152,9 +152,8 @@ static int l_link(lua_State *L) {
     pn_pid pid = check_pid(L, 1);
     if (pid == 0) return push_unknown(L, 1);
     pn_actor_link(self_of(L), pid);
-    pn_task_check_alive(L);
     lua_pushboolean(L, 1);
-    return 1;
+    return pn_task_leave(L, 1);
 }
 
 static int l_unlink(lua_State *L) {
@@ -190,9 +189,8 @@ static int l_exit(lua_State *L) {
     pn_exit *exit = pn_exit_create(&worker_of(L)->runtime->shared, reason, NULL, NULL);
     if (pid == self_of(L)->pid && !self_of(L)->traps_exit) return pn_task_end_actor(L, exit);
     pn_actor_exit_signal(worker_of(L), self_of(L), pid, exit);
-    pn_task_check_alive(L);
     lua_pushboolean(L, 1);
-    return 1;
+    return pn_task_leave(L, 1);
 }
 
 static int l_trap_exit(lua_State *L) {

@@ -33,8 +33,8 @@ static void end_handles(lua_State *L, pn_lua *lua, uint64_t mark) {
         lua_pop(L, 1);
         lua_pushinteger(L, n);
         lua_setfield(L, -2, handle->kind);
-        handle->close(handle);
         pn_list_remove(&handle->link);
+        handle->close(handle); /* its memory may go with it */
         link = lua->handles.prev;
     }
 }

@@ -143,11 +143,12 @@ const pn_class pn_class_scope = {SCOPE_CLASS, NULL, scope_metamethods};
 
 static int with_timeout_done(lua_State *L, int status, lua_KContext duration_ns) {
     pn_scope *scope = lua_touserdata(L, 2);
+    bool is_killed = pn_lua_of(L)->is_killed; /* not to be swallowed */
     bool has_fired = scope->has_fired ||
                      pn_clock_now_ns(clock_of(L)) >= scope->deadline_ns;
     char text[PN_UNITS_TEXT_BYTES];
     lua_closeslot(L, 2);
-    if (has_fired) {
+    if (has_fired && !is_killed) {
         return pn_push_error(L, PN_ETIMEOUT, "not done within %s",
                              pn_units_format_duration((uint64_t)duration_ns, text));
     }

@@ -4,17 +4,29 @@
 extern const luaL_Reg pn_actor_functions[];
 extern const luaL_Reg pn_json_functions[];
 extern const luaL_Reg pn_log_functions[];
+extern const luaL_Reg pn_process_functions[];
 extern const luaL_Reg pn_timer_functions[];
 extern const luaL_Reg pn_leftovers_functions[];
 extern const luaL_Reg pn_http_functions[];
+extern const luaL_Reg pn_run_functions[];
+extern const luaL_Reg pn_metrics_functions[];
+extern const luaL_Reg pn_load_functions[];
 
 const pn_module pn_modules[] = {
     {"perilune.actor", pn_actor_functions, pn_open_actor, NULL},
     {"perilune.http", pn_http_functions, NULL, NULL},
     {"perilune.json", pn_json_functions, pn_open_json, NULL},
     {"perilune.log", pn_log_functions, NULL, NULL},
+    {"perilune.process", pn_process_functions, NULL, NULL},
     {"perilune.timer", pn_timer_functions, NULL, NULL},
     {"perilune.leftovers", pn_leftovers_functions, NULL, NULL},
+    {"perilune.run", pn_run_functions, pn_open_run, NULL},
+    {"perilune.check", NULL, NULL, pn_l_check},
+    {"perilune.metrics", pn_metrics_functions, NULL, NULL},
+    {"perilune.scenario", NULL, NULL, pn_l_scenario},
+    {"perilune.load", pn_load_functions, NULL, NULL},
+    {"perilune.load_options", NULL, NULL, NULL},
+    {"perilune.load_report", NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -22,6 +34,7 @@ extern const pn_class pn_class_http_body;
 extern const pn_class pn_class_http_upload;
 extern const pn_class pn_class_logger;
 extern const pn_class pn_class_log_scope;
+extern const pn_class pn_class_metric;
 extern const pn_class pn_class_response;
 extern const pn_class pn_class_scope;
 extern const pn_class pn_class_task;
@@ -32,6 +45,7 @@ static const pn_class *const classes[] = {
     &pn_class_http_upload,
     &pn_class_logger,
     &pn_class_log_scope,
+    &pn_class_metric,
     &pn_class_response,
     &pn_class_scope,
     &pn_class_task,

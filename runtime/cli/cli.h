@@ -33,7 +33,7 @@ typedef struct pn_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 } pn_command;
 
-extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_repl,
+extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_repl, pn_command_run, pn_command_inspect, pn_command_new,
     pn_command_version, pn_command_help;
 
 
@@ -67,8 +67,9 @@ typedef struct pn_host {
     /* set before pn_host_run */
     unsigned workers; /* 0: one a core */
     uint64_t seed;
-    bool has_seed, is_virtual;
+    bool has_seed, is_virtual, gc_stress;
     bool keeps_series; /* metrics can be asked for by any selector; not in a load run */
+    uint32_t stuck_ms; /* 0: the default */
     pn_log log;
     char *script_path; /* for package.path and arg[0]; NULL */
     /* the host's own */
@@ -84,6 +85,10 @@ typedef struct pn_host {
      * second ends the process at once with PN_STATUS_INTERRUPTED. */
     void (*on_interrupt)(struct pn_host *host);
     void (*on_ready)(struct pn_host *host); /* the main actor is there; on a worker. NULL: nothing */
+    /* The runtime is there and has not started (0, or a negative code); it has stopped and is still
+     * there. NULL: nothing to do. */
+    int (*on_open)(struct pn_host *host);
+    void (*on_close)(struct pn_host *host);
     void *context;
 } pn_host;
 

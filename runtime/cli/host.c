@@ -281,6 +281,26 @@ static void set_search_path(pn_host *host) {
     }
 }
 
+/* For tests and the impatient: how long a turn may be stuck, as a duration; and a collector that works
+ * at every chance. False, after saying what is wrong, for a value that is none. */
+static bool read_environment(pn_host *host) {
+    const char *limit = getenv("PERILUNE_STUCK_LIMIT"), *gc = getenv("PERILUNE_GC");
+    uint64_t ns = 0;
+    if (limit != NULL && (pn_units_parse_duration(limit, strlen(limit), &ns) != 0 ||
+                          ns < PN_NS_PER_MS || ns / PN_NS_PER_MS > UINT32_MAX)) {
+        fprintf(stderr, "perilune: PERILUNE_STUCK_LIMIT: a duration of 1ms to 49 days was expected, got \"%s\"\n",
+                limit);
+        return false;
+    }
+    if (gc != NULL && strcmp(gc, "stress") != 0) {
+        fprintf(stderr, "perilune: PERILUNE_GC: only \"stress\" is known, got \"%s\"\n", gc);
+        return false;
+    }
+    host->stuck_ms = (uint32_t)(ns / PN_NS_PER_MS);
+    host->gc_stress = gc != NULL;
+    return true;
+}
+
 static int open_runtime(pn_host *host) {
     if (!host->has_seed) host->seed = pn_rand_seed();
     pn_runtime_options options = {
@@ -289,6 +309,7 @@ static int open_runtime(pn_host *host) {
         .is_seeded = host->has_seed,
         .keeps_series = host->keeps_series,
         .seed = host->seed,
+        .stuck_ms = host->stuck_ms,
         .takes_signals = true,
         .log = &host->log,
         .context = host,
@@ -308,11 +329,17 @@ static int open_runtime(pn_host *host) {
     shared->context = host;
     shared->on_exit = on_exit_call;
     shared->path = host->search_path;
-    return 0;
+    shared->gc_stress = host->gc_stress;
+    err = host->on_open != NULL ? host->on_open(host) : 0;
+    if (err == 0) return 0;
+    pn_lua_close(host->runtime);
+    pn_runtime_destroy(host->runtime);
+    return err;
 }
 
 static void close_runtime(pn_host *host) {
     pn_runtime_stop(host->runtime);
+    if (host->on_close != NULL) host->on_close(host);
     pn_lua_close(host->runtime);
     pn_runtime_destroy(host->runtime);
     free(host->search_path);
@@ -336,6 +363,7 @@ static void prepare_signals(void) {
 
 int pn_host_run(pn_host *host, pn_program *program) {
     if (program == NULL) return PN_STATUS_SCRIPT;
+    if (!read_environment(host)) return PN_STATUS_USAGE;
     prepare_signals();
     atomic_store(&host->exit_status, -1);
     sem_init(&host->done, 0, 0);

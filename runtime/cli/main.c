@@ -3,11 +3,15 @@
 
 #include "base/version.h"
 #include "cli/cli.h"
+#include "core/guardian.h"
 #include "lua/args.h"
 
 static const pn_command *const commands[] = {
+    &pn_command_run,
     &pn_command_exec,
     &pn_command_test,
+    &pn_command_inspect,
+    &pn_command_new,
     &pn_command_bench,
     &pn_command_repl,
     &pn_command_version,
@@ -80,6 +84,7 @@ const pn_command pn_command_version = {
 };
 
 int main(int argc, char **argv) {
+    if (pn_guardian_is(argc, argv)) return pn_guardian_main(argc, argv);
     if (argc < 2) {
         print_overview(stderr);
         return PN_STATUS_USAGE;

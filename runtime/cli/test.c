@@ -98,6 +98,7 @@ const pn_command pn_command_test = {
              "  --workers N       worker threads (default: one a core)\n"
              "  --seed N          seed of everything random, and of busted's shuffling\n"
              "  --virtual-time    one worker; time moves only when nothing can run\n"
+             "  --log-level LEVEL least of debug, info, warn, error that is logged, or none (info)\n"
              "\n",
     .run = run,
 };

@@ -316,6 +316,7 @@ void pn_actor__reap(pn_actor *actor) {
     pn_worker *worker = actor->worker;
     pn_runtime *runtime = worker->runtime;
     if (actor->is_started) actor->behaviour->stop(actor);
+    worker->current = NULL; /* an interrupt finds it no more */
     tell_everybody(actor);
     bury_mailbox(actor);
     notify_space(actor);
@@ -623,6 +624,13 @@ static void deliver_dead(pn_worker *worker, pn_msg *msg) {
         break;
     case PN_MSG_ASK:
         answer_ask(worker, NULL, msg);
+        return;
+    case PN_MSG_STREAM:
+        if (msg->aux == PN_STREAM_OP_OPEN) {
+            pn_msg_refuse_stream(worker, msg, PN_EEXITED);
+        } else {
+            pn_msg_destroy(worker, msg, PN_EEXITED); /* the other end has been told */
+        }
         return;
     default:
         pn_msg_destroy(worker, msg, 0);

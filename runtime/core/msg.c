@@ -66,6 +66,16 @@ void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code) {
     pn_msg_free(worker, msg);
 }
 
+void pn_msg_refuse_stream(pn_worker *worker, pn_msg *msg, int code) {
+    pn_pid opener = msg->from;
+    msg->from = msg->to;
+    msg->to = opener;
+    msg->ref = msg->extra;
+    msg->extra = (uint64_t)(int64_t)code;
+    msg->aux = PN_STREAM_OP_CLOSE;
+    pn_worker_route(worker, msg);
+}
+
 int pn_msg_set_parcel(pn_worker *worker, pn_msg *msg, const void *bytes, size_t size,
                       pn_call *const *calls, unsigned count) {
     if (count == 0) return pn_msg_set_payload(worker, msg, bytes, size);

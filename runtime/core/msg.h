@@ -42,6 +42,10 @@ typedef enum pn_msg_kind {
     PN_MSG_ASK,    /* run a function on the actor's worker: info */
 } pn_msg_kind;
 
+/* What a STREAM message says, in `aux`. OPEN carries the sender's own ref in `extra`, so that it can be
+ * told when there is nobody to open it to. */
+enum { PN_STREAM_OP_OPEN, PN_STREAM_OP_DATA, PN_STREAM_OP_CREDIT, PN_STREAM_OP_CLOSE };
+
 #define PN_MSG_INLINE_BYTES 24
 #define PN_MSG_MAX_BYTES    (64u << 20) /* of one payload */
 #define PN_MSG_CARRIED_MAX  255
@@ -90,6 +94,9 @@ int pn_msg_set_payload(pn_worker *worker, pn_msg *msg, const void *bytes, size_t
 int pn_msg_set_parcel(pn_worker *worker, pn_msg *msg, const void *bytes, size_t size,
                       pn_call *const *calls, unsigned count);
 pn_call *pn_msg_carried(const pn_msg *msg, unsigned i);
+
+/* Sends an OPEN (consumed) back as a CLOSE with this code. */
+void pn_msg_refuse_stream(pn_worker *worker, pn_msg *msg, int code);
 
 /* Frees it and what it owns; a request in it is answered with `code` (PN_ENOPROC ...). */
 void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code);

@@ -13,7 +13,7 @@
 #define SPIN_NS          50000   /* the longest spin before a sleep */
 #define SPIN_WORTH_MAX   64
 #define STACK_BYTES      ((size_t)8 << 20)
-#define STACK_BASE       ((char *)0x210000000000) /* seeded runs: stacks at fixed addresses */
+#define STACK_BASE       ((char *)0x7ea000000000) /* seeded runs: stacks at fixed addresses */
 
 /* The only thread-local of the runtime: who am I, for signal handlers and allocation doors. */
 static _Thread_local pn_worker *this_worker;
@@ -142,16 +142,6 @@ static void run_jobs(pn_worker *worker) {
 
 /* ---- the loop ---- */
 
-static void reap_ended(pn_worker *worker) {
-    pn_list *link;
-    while ((link = pn_list_pop(&worker->ended)) != NULL) {
-        pn_actor *actor = PN_CONTAINER(link, pn_actor, run_link);
-        worker->current = actor;
-        pn_actor__reap(actor);
-        worker->current = NULL;
-    }
-}
-
 static void begin_turn(pn_worker *worker) {
     atomic_store_explicit(&worker->turn, atomic_load_explicit(&worker->turn, memory_order_relaxed) + 1,
                           memory_order_release);
@@ -159,14 +149,26 @@ static void begin_turn(pn_worker *worker) {
 
 static inline void end_turn(pn_worker *worker) { begin_turn(worker); }
 
+/* Each end is a turn of its own: scripts still run in it (close variables, finalizers). */
+static void reap_ended(pn_worker *worker) {
+    pn_list *link;
+    while ((link = pn_list_pop(&worker->ended)) != NULL) {
+        pn_actor *actor = PN_CONTAINER(link, pn_actor, run_link);
+        worker->current = actor;
+        begin_turn(worker);
+        pn_actor__reap(actor);
+        end_turn(worker);
+    }
+}
+
 static void run_one(pn_worker *worker, pn_actor *actor) {
     worker->current = actor;
     actor->turn_count++;
     begin_turn(worker);
     actor->behaviour->run(actor);
+    end_turn(worker);
     worker->current = NULL;
     if (PN_UNLIKELY(!pn_list_empty(&worker->ended))) reap_ended(worker);
-    end_turn(worker);
     if (worker->outbox_mask != 0) pn_worker_flush(worker);
 }
 

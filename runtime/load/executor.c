@@ -98,6 +98,7 @@ void pn_executor_init(pn_executor *x, pn_scenario_run *run, uint32_t index, cons
     x->labels = labels;
     pn_list_init(&x->vus);
     pn_list_init(&x->idle);
+    pn_list_init(&x->homes);
     pn_histogram_init(&x->lateness, ledger);
 }
 

@@ -84,6 +84,7 @@ struct pn_executor {
     pn_metrics_shard *shard;
     const pn_labels *labels;
     pn_list vus, idle;
+    pn_list homes; /* the host's own: where it keeps the users */
     uint32_t vu_count;
     bool has_begun; /* the scenario's start was reached */
     uint64_t ended_ns; /* of the last iteration, or the regular end */

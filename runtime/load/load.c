@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/err.h"
 
@@ -33,6 +34,7 @@ static void *align(void *block, size_t alignment) {
 }
 
 static void run_advance(pn_worker *worker, void *context);
+static void run_event(pn_worker *worker, void *context);
 
 static bool open_workers(pn_load *load) {
     load->workers_block = pn_mem_try_zeroed(load->ledger, workers_bytes(load));
@@ -58,10 +60,12 @@ pn_load *pn_load_create(pn_runtime *runtime, const pn_load_request *request) {
     load->request = request;
     pn_texts_init(&load->texts, ledger);
     pn_problems_init(&load->problems, ledger);
+    pn_terminal_init(&load->terminal, STDOUT_FILENO, request->is_terminal, &ledger->door);
     pn_buf_init(&load->data, &ledger->door);
     pn_buf_init(&load->script, &ledger->door);
+    load->event_job = (pn_job){.run = run_event, .context = load};
     atomic_store(&load->verdict, -1);
-    atomic_store(&load->hook_deadline_ns, UINT64_MAX);
+    atomic_store(&load->start_ns, PN_LOAD_NOT_YET);
     pn_assert(pthread_mutex_init(&load->lock, NULL) == 0);
     load->thresholds = pn_thresholds_create(runtime->metrics, ledger);
     load->view = pn_metrics_view_create(runtime->metrics, ledger);
@@ -93,6 +97,8 @@ static void close_parts(pn_load *load) {
 }
 
 void pn_load_destroy(pn_load *load) {
+    uint64_t lost;
+    if (load->json != NULL) pn_load_close_json(load, &lost); /* the controller has died */
     close_parts(load);
     for (unsigned i = 0; load->workers != NULL && i < load->runtime->worker_count; i++) {
         pn_checks_close(&load->workers[i].checks);
@@ -105,6 +111,7 @@ void pn_load_destroy(pn_load *load) {
     pn_buf_close(&load->data);
     pn_buf_close(&load->script);
     pn_problems_close(&load->problems);
+    pn_terminal_close(&load->terminal);
     pn_texts_close(&load->texts);
     pn_mem_free(load->ledger, load, sizeof *load);
 }
@@ -249,14 +256,23 @@ int pn_load_prepare(pn_load *load, const pn_vu_host *host) {
 
 /* ---- events ---- */
 
-static void tell(pn_load *load) {
-    if (load->on_event != NULL) load->on_event(load->event_context);
+static void run_event(pn_worker *worker, void *context) {
+    pn_load *load = context;
+    (void)worker;
+    atomic_store(&load->is_event_posted, false);
+    load->has_event = true;
+    if (load->on_event != NULL) load->on_event(load);
+}
+
+void pn_load_tell(pn_load *load) {
+    if (atomic_exchange(&load->is_event_posted, true)) return;
+    pn_worker_post(&load->runtime->workers[0], &load->event_job);
 }
 
 uint64_t pn_load_next_vu_id(pn_load *load) { return atomic_fetch_add(&load->vu_id, 1) + 1; }
 
 void pn_load_prepared(pn_load *load) {
-    if (atomic_fetch_sub(&load->preparing, 1) == 1) tell(load);
+    if (atomic_fetch_sub(&load->preparing, 1) == 1) pn_load_tell(load);
 }
 
 bool pn_load_decide(pn_load *load, pn_verdict_code code, const char *why) {
@@ -273,12 +289,11 @@ bool pn_load_decide(pn_load *load, pn_verdict_code code, const char *why) {
 void pn_load_stop(pn_load *load) {
     uint64_t now_ns = pn_load_now_ns(load);
     atomic_store(&load->is_stopped, true);
-    atomic_store(&load->hook_deadline_ns, now_ns);
     for (uint32_t i = 0; load->is_prepared && i < load->scenario_count; i++) {
         pn_scenario_run_stop(&load->runs[i], now_ns, true);
     }
     for (unsigned w = 0; w < load->runtime->worker_count; w++) pn_load_nudge(&load->workers[w]);
-    tell(load);
+    pn_load_tell(load);
 }
 
 /* ---- on the workers ---- */
@@ -408,7 +423,7 @@ void pn_load_part_done(pn_load *load, pn_executor *x) {
     while (end_ns < x->ended_ns && !atomic_compare_exchange_weak(&load->end_ns, &end_ns, x->ended_ns)) {}
     if (atomic_fetch_sub(&load->parts_left, 1) != 1) return;
     atomic_store(&load->runtime->is_measuring, false);
-    tell(load);
+    pn_load_tell(load);
 }
 
 typedef struct arrival {
@@ -432,12 +447,98 @@ void pn_load_hand_over(pn_executor *x, pn_executor *to, uint64_t number, uint64_
     pn_worker_post(load->workers[to->index].worker, &a->job);
 }
 
+/* ---- details ---- */
+
+int pn_load_add_details(pn_load *load, const char *tag, const char *value) {
+    char selector[PN_SELECTOR_MAX_BYTES];
+    for (uint32_t id = 0; id < PN_METRIC_BUILTIN_COUNT; id++) {
+        const pn_metric *metric = pn_metrics_at(load->runtime->metrics, id);
+        bool is_gauge = metric->type == PN_GAUGE; /* of users, which have no such tags */
+        if (metric->parent != NULL || is_gauge) continue;
+        int n = snprintf(selector, sizeof selector, "%s{%s:%s}", metric->name, tag, value);
+        if (n < 0 || (size_t)n >= sizeof selector) return PN_ETOO_LARGE;
+        int err = pn_metrics_select(load->runtime->metrics, selector, (size_t)n, NULL);
+        if (err < 0) return err;
+    }
+    return 0;
+}
+
+int pn_load_want_details(pn_load *load) {
+    int err = 0;
+    atomic_store(&load->wants_details, true);
+    for (uint32_t i = 0; i < load->scenario_count && err == 0; i++) {
+        err = pn_load_add_details(load, "scenario", load->scenarios[i].name);
+    }
+    return err;
+}
+
+/* ---- outputs ---- */
+
+typedef struct output_job {
+    pn_job job;
+    pn_load *load;
+    bool attaches;
+} output_job;
+
+static void run_output(pn_worker *worker, void *context) {
+    output_job *o = context;
+    pn_load *load = o->load;
+    int err = 0;
+    if (o->attaches) {
+        err = pn_json_lines_attach(load->json, worker);
+    } else {
+        pn_json_lines_detach(load->json, worker);
+    }
+    pn_mem_free(load->ledger, o, sizeof *o);
+    if (err != 0) pn_load_decide(load, PN_VERDICT_SCRIPT, "there is no memory for --out json");
+    if (err != 0) pn_load_stop(load);
+    if (atomic_fetch_sub(&load->outputs_busy, 1) == 1) pn_load_tell(load);
+}
+
+static void on_workers(pn_load *load, bool attaches) {
+    unsigned count = load->runtime->worker_count;
+    atomic_store(&load->outputs_busy, count);
+    for (unsigned i = 0; i < count; i++) {
+        output_job *o = pn_mem_must(load->ledger, sizeof *o);
+        *o = (output_job){{.run = run_output, .context = o}, load, attaches};
+        pn_worker_post(load->workers[i].worker, &o->job);
+    }
+}
+
+static void list_thresholds(void *context, const pn_metric *metric, pn_buf *out) {
+    const pn_load *load = context;
+    bool is_first = true;
+    for (size_t i = 0; i < pn_thresholds_count(load->thresholds); i++) {
+        const pn_threshold *t = pn_thresholds_at(load->thresholds, i);
+        char quoted[PN_THRESHOLD_TEXT_MAX_BYTES * 2];
+        if (t->metric != metric) continue;
+        if (!is_first) pn_buf_add_byte(out, ',');
+        is_first = false;
+        pn_buf_add(out, quoted, pn_log_quote(quoted, sizeof quoted, t->text, strlen(t->text)));
+    }
+}
+
+int pn_load_open_json(pn_load *load, const char *path) {
+    pn_assert(load->json == NULL);
+    int err = pn_json_lines_open(&load->json, load->runtime, path, list_thresholds, load);
+    if (err == 0) on_workers(load, true);
+    return err;
+}
+
+void pn_load_detach_json(pn_load *load) { on_workers(load, false); }
+
+int pn_load_close_json(pn_load *load, uint64_t *lost) {
+    pn_json_lines *json = load->json;
+    load->json = NULL;
+    return pn_json_lines_close(json, lost);
+}
+
 /* ---- looking at it ---- */
 
 uint64_t pn_load_elapsed_ns(const pn_load *load) {
     uint64_t start_ns = load64(&load->start_ns), end_ns = load64(&load->end_ns);
-    if (start_ns == 0) return 0;
-    if (!pn_load_is_over(load) || end_ns == 0) end_ns = pn_load_now_ns(load);
+    if (start_ns == PN_LOAD_NOT_YET) return 0;
+    if (!pn_load_is_over(load)) end_ns = pn_load_now_ns(load);
     return end_ns > start_ns ? end_ns - start_ns : 0;
 }
 

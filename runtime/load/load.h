@@ -4,7 +4,7 @@
  * Life: created beside a runtime; configured (scenarios, thresholds, tags) and prepared on one thread;
  * the host makes the users and reports each as prepared; started, which opens an alarm on every worker
  * that advances the parts there; over when the last part is done; destroyed when the runtime has stopped.
- * It says what happens through `on_event`, which may come from any thread.
+ * The controller, on the first worker, is told of what happens through `on_event`.
  *
  * A run is stopped from outside (an interrupt, run.abort, a threshold) by pn_load_stop: nothing is begun
  * any more and what runs is interrupted at once. What it ends with is its verdict: the first that is set
@@ -20,9 +20,12 @@
 #include "load/alarm.h"
 #include "load/checks.h"
 #include "load/executor.h"
+#include "load/json_lines.h"
 #include "load/problems.h"
+#include "load/terminal.h"
 #include "load/threshold.h"
 
+#define PN_LOAD_NOT_YET UINT64_MAX
 #define PN_LOAD_ACTOR_VUS_MAX 500 /* users in one Lua state; more make the collector stall a worker */
 
 /* Exit codes, k6's. */
@@ -41,8 +44,8 @@ typedef enum pn_verdict_code {
 
 typedef struct pn_load pn_load;
 
-/* Something to look at: users prepared, parts done, a stop. Any thread; must only wake somebody. */
-typedef void (*pn_load_event_fn)(void *context);
+/* Something to look at: users prepared, parts done, a stop. On the controller's worker. */
+typedef void (*pn_load_event_fn)(pn_load *load);
 
 /* A flag of the command line, in the order given. */
 typedef struct pn_load_flag {
@@ -90,21 +93,29 @@ struct pn_load {
     pn_load_worker *workers;
     void *workers_block;
     pn_problems problems;
+    pn_terminal terminal; /* stdout */
     _Atomic bool is_prepared;
+    _Atomic bool wants_details; /* sub-metrics for each scenario and group */
     bool is_open; /* some executor is: latency is corrected */
     uint32_t uncorrected_iteration_id, uncorrected_request_id;
     const pn_vu_host *host;
+    /* Set by the controller, used on its worker only (the first). */
     pn_load_event_fn on_event;
-    void *event_context;
+    void *waiting;
+    bool has_event;
+    pn_job event_job;
+    _Atomic bool is_event_posted;
+    pn_json_lines *json; /* --out json; NULL */
+    _Atomic uint32_t outputs_busy; /* workers that are being attached or detached */
     pn_buf data;   /* setup's result, encoded; read by all after the users are made */
     pn_buf script; /* the scenario file */
     _Atomic uint64_t vu_id;      /* the last one given */
     _Atomic uint64_t preparing;  /* users whose init has not run */
     _Atomic uint32_t parts_left; /* of all scenarios and workers */
     _Atomic uint32_t actors_alive;
-    _Atomic uint64_t start_ns, end_ns; /* 0: not yet */
+    _Atomic uint64_t start_ns; /* or PN_LOAD_NOT_YET */
+    _Atomic uint64_t end_ns;   /* of what has ended so far */
     _Atomic bool is_stopped;
-    _Atomic uint64_t hook_deadline_ns; /* of setup and teardown: an interrupt sets it to now */
     _Atomic int verdict; /* -1: none yet */
     pthread_mutex_t lock; /* guards why */
     char why[PN_LOAD_MESSAGE_BYTES];
@@ -119,6 +130,22 @@ int pn_load_add_scenario(pn_load *load, const pn_scenario *scenario);
 
 /* Makes parts and labels. From here on the configuration stands. PN_ENOMEM, PN_ELIMIT (too many tags). */
 int pn_load_prepare(pn_load *load, const pn_vu_host *host);
+
+/* From here on the built-in metrics have a sub-metric for each scenario, and for each group from its first
+ * use on: the full summary. Before the users are made. A negative code. */
+int pn_load_want_details(pn_load *load);
+
+/* Those of one tag. PN_ELIMIT: too many, PN_EBAD_CONFIG: not a value that a selector can have. */
+int pn_load_add_details(pn_load *load, const char *tag, const char *value);
+
+/* Every sample goes to the file as a line of JSON. A negative code. Attaching and detaching take the
+ * workers a moment: outputs_busy falls to 0, and the controller is told. Close after detaching. */
+int pn_load_open_json(pn_load *load, const char *path);
+void pn_load_detach_json(pn_load *load);
+int pn_load_close_json(pn_load *load, uint64_t *lost);
+
+/* Something has happened: wakes the controller. Any thread. */
+void pn_load_tell(pn_load *load);
 
 /* A user of the run: its id. */
 uint64_t pn_load_next_vu_id(pn_load *load);

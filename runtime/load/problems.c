@@ -24,7 +24,8 @@ void pn_problems_close(pn_problems *problems) {
 }
 
 static const char *copy(pn_problems *problems, const char *text) {
-    size_t size = strnlen(text, PN_PROBLEM_TEXT_MAX_BYTES);
+    size_t size = strlen(text);
+    if (size > PN_PROBLEM_TEXT_MAX_BYTES) size = PN_PROBLEM_TEXT_MAX_BYTES;
     const char *kept = pn_texts_add(&problems->texts, text, size);
     return kept != NULL ? kept : "";
 }

@@ -29,6 +29,7 @@ typedef struct pn_executor_type pn_executor_type;
 typedef struct pn_scenario {
     const char *name;
     const char *exec; /* the function's name in the scenario table */
+    bool exec_is_function; /* options.scenarios.NAME.exec is the function itself; exec says "function" */
     const pn_executor_type *type;
     pn_pairs env, tags;
     /* Options; 0 where the executor has none of that name. */

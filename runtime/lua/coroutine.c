@@ -97,9 +97,12 @@ static int return_results(lua_State *L, lua_State *co, int count, lua_KContext k
 static int reset(lua_State *L, lua_State *co) {
     pn_lua *lua = pn_lua_of(L);
     pn_frame frame = {L, lua->frames};
+    bool outer = lua->is_resetting;
     lua->frames = &frame;
     lua->running = co;
+    lua->is_resetting = true;
     int status = lua_resetthread(co);
+    lua->is_resetting = outer;
     lua->running = L;
     lua->frames = frame.outer;
     return status;
@@ -137,7 +140,10 @@ static int go_on(lua_State *L, lua_State *co, int arguments, lua_KContext kind) 
         pn_lua_park(L);
         return lua_yieldk(L, 0, kind, resumed);
     }
-    if (lua->is_killed) pn_hook_kill(lua);
+    if (lua->is_killed) {
+        if (status > LUA_YIELD) status = reset(L, co);
+        pn_hook_kill(lua);
+    }
     if (status == LUA_OK || status == LUA_YIELD) return return_results(L, co, results, kind);
     return return_error(L, co, kind);
 }

@@ -84,6 +84,13 @@ lua_CFunction pn_globals_base(const pn_lua_shared *shared, const char *name) {
     return shared->base[base_index(name)];
 }
 
+int pn_globals_catcher(const pn_lua_shared *shared, lua_CFunction f) {
+    if (f == NULL) return 0;
+    if (f == pn_globals_base(shared, "pcall")) return 1; /* true */
+    if (f == pn_globals_base(shared, "xpcall")) return 3; /* function, handler, true */
+    return f == pn_module_function(shared, "perilune.timer", "with_timeout") ? 2 : 0; /* time, scope */
+}
+
 static lua_CFunction base(lua_State *L, const char *name) {
     return pn_globals_base(pn_lua_shared_of(L), name);
 }

@@ -4,7 +4,7 @@
  * A turn that outlives its slice is interrupted by a signal; its handler arms a count hook on the running
  * coroutine, the hook yields. Where Lua cannot yield, the hook at least lets kills and time-outs through:
  * it takes the worker's inbox and raises if the actor has ended or a with_timeout is over. A kill raises
- * at every instruction, so pcall cannot swallow it.
+ * at every instruction, so pcall cannot swallow it, except in the close variables of what it unwinds.
  *
  * The user's hook lives in a table of the registry (coroutine -> function, mask, count) and is set again
  * after each of ours. Its count starts anew then: a pre-emption may delay a count hook by one period.
@@ -29,6 +29,7 @@ void pn_hook_interrupt(pn_lua *lua) {
 }
 
 void pn_hook_kill(pn_lua *lua) {
+    if (!lua->is_killed) lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
     lua->is_killed = true;
     if (lua->running != NULL) lua_sethook(lua->running, on_hook, ANY_EVENT, 1);
 }
@@ -88,7 +89,7 @@ static int preempt(lua_State *L, pn_lua *lua) {
     pn_worker_drain(pn_lua_worker(lua));
     if (lua->actor->exit != NULL) {
         pn_hook_kill(lua);
-        return luaL_error(L, "killed");
+        return 0;
     }
     if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
     if (is_team_over(task)) return luaL_error(L, "interrupted");
@@ -103,7 +104,8 @@ static int preempt_closing(lua_State *L, pn_lua *lua) {
         return 0;
     }
     lua_sethook(L, on_hook, ANY_EVENT, 1);
-    return luaL_error(L, "the time for closing is over");
+    pn_lua_throw(L);
+    return 0;
 }
 
 static void call_user_hook(lua_State *L, const lua_Debug *ar) {
@@ -119,10 +121,38 @@ static void call_user_hook(lua_State *L, const lua_Debug *ar) {
     lua_call(L, 2, 0);
 }
 
+/* Is an error being unwound here, so that what runs is a close variable? Lua calls those on top of the
+ * frame of pcall that has caught the error, above what is left of the function that it had called: the
+ * frame then has more temporaries than at the call. */
+static bool is_unwinding(lua_State *L) {
+    pn_lua_shared *shared = pn_lua_shared_of(L);
+    lua_Debug ar;
+    if (!lua_checkstack(L, 2)) return false;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "f", &ar);
+        int at_call = pn_globals_catcher(shared, lua_tocfunction(L, -1));
+        lua_pop(L, 1);
+        if (at_call == 0 || lua_getlocal(L, &ar, at_call + 1) == NULL) continue;
+        lua_pop(L, 1);
+        return true;
+    }
+    return false;
+}
+
+/* A killed one may only close what it had to close. */
+static void raise_killed(lua_State *L, pn_lua *lua) {
+    bool is_late = pn_clock_real_ns() >= lua->close_deadline_ns;
+    bool is_closing = !is_late && (lua->is_resetting || is_unwinding(L));
+    for (const pn_frame *f = lua->frames; !is_late && !is_closing && f != NULL; f = f->outer) {
+        is_closing = is_unwinding(f->from);
+    }
+    if (!is_closing) pn_lua_throw(L);
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar) {
     pn_lua *lua = pn_lua_of(L);
     if (lua->is_killed) {
-        luaL_error(L, "killed");
+        raise_killed(L, lua);
         return;
     }
     if (lua->is_closing && (lua->wants_preempt || ar->event == LUA_HOOKCOUNT)) {

@@ -24,6 +24,10 @@ static void count_type(pn_lua *lua, size_t type) {
 /* Two refusals in a row are one raise: Lua collects garbage after the first and asks again. The first
  * raise is an ordinary error; a second one ends the actor, whatever pcall says. */
 static void *refused(pn_lua *lua) {
+    if (lua->to_refuse > 0) {
+        if (--lua->to_refuse == 0) lua->actor->ledger.limit_bytes = lua->limit_bytes;
+        return NULL;
+    }
     if (++lua->refusals < 2) return NULL;
     lua->refusals = 0;
     if (++lua->breaches >= 2 && lua->running != NULL) {
@@ -50,6 +54,14 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
     if (PN_UNLIKELY(result == NULL)) return refused(lua);
     lua->refusals = 0;
     return result;
+}
+
+void pn_lua_throw(lua_State *L) {
+    pn_lua *lua = pn_lua_of(L);
+    lua->limit_bytes = lua->actor->ledger.limit_bytes;
+    lua->actor->ledger.limit_bytes = INT64_MIN;
+    lua->to_refuse = 2; /* Lua collects garbage after the first refusal and asks again */
+    lua_newuserdatauv(L, 0, 0);
 }
 
 static int panic(lua_State *L) {
@@ -88,6 +100,13 @@ static int boot(lua_State *L) {
     return booted(L, LUA_OK, 0);
 }
 
+/* A cycle begins as soon as one has ended. In small states every allocation is a whole cycle; in full
+ * ones, which may hold megabytes, a small step. */
+static void stress_collector(lua_State *L, const pn_program *program) {
+    lua_gc(L, LUA_GCSETPAUSE, 0);
+    lua_gc(L, LUA_GCINC, 0, 1000, program->is_full ? 6 : 63);
+}
+
 static int start(pn_actor *actor, void *argument) {
     pn_program *program = argument;
     pn_lua *lua = pn_mem_try_zeroed(&actor->ledger, sizeof *lua);
@@ -100,6 +119,7 @@ static int start(pn_actor *actor, void *argument) {
         goto no_memory;
     }
     *(pn_lua **)lua_getextraspace(lua->L) = lua;
+    if (((const pn_lua_shared *)actor->worker->runtime->lua)->gc_stress) stress_collector(lua->L, program);
     lua_atpanic(lua->L, panic);
     lua_setwarnf(lua->L, on_warning, lua);
     pn_list_init(&lua->handles);
@@ -125,8 +145,8 @@ static void discard(pn_worker *worker, void *argument) {
 static void close_handles(pn_lua *lua) {
     while (!pn_list_empty(&lua->handles)) {
         pn_handle *handle = PN_CONTAINER(lua->handles.prev, pn_handle, link); /* the youngest first */
-        handle->close(handle);
         pn_list_remove(&handle->link);
+        handle->close(handle); /* its memory may go with it */
     }
 }
 

@@ -40,7 +40,7 @@ typedef enum pn_wait {
     PN_WAIT_MATCH,   /* for a message that is not in the mailbox yet; in lua->matchers */
     PN_WAIT_REPLY,   /* for the message with wait_ref */
     PN_WAIT_SPACE,   /* for room in a mailbox */
-    PN_WAIT_JOIN,    /* for another task; in its joiners */
+    PN_WAIT_LIST,    /* in a list: another task's joiners, those who wait for an engine's object */
     PN_WAIT_TIMER,
     PN_WAIT_IO, /* for an engine's callback, which calls pn_task_ready */
 } pn_wait;
@@ -121,12 +121,15 @@ struct pn_lua {
     uint8_t yield;     /* pn_yield of the yield under way */
     bool is_closing;   /* the actor is dead: close variables and finalizers run */
     bool is_killed;    /* raise at every instruction */
+    bool is_resetting; /* close variables of a coroutine that is closed run */
     bool is_over_limit; /* ... because it passed its memory limit again */
     bool is_full;      /* all libraries opened */
     bool is_lazy;      /* the globals' lazy metatable is in place */
     volatile bool wants_preempt;
     uint8_t refusals;  /* of memory over the limit, in a row */
     uint8_t breaches;  /* raises that this made */
+    uint8_t to_refuse; /* memory is refused so many times, to raise without a message handler */
+    int64_t limit_bytes; /* ... and this is the limit afterwards */
     uint64_t close_deadline_ns;
     pn_list tasks, ready, receivers, matchers;
     uint64_t matched_count; /* of the actor's arrivals, when the matchers last looked */
@@ -164,6 +167,9 @@ static inline bool pn_lua_is_parked(lua_State *L) {
     if (L == pn_lua_of(L)->L) return lua_status(L) == LUA_YIELD;
     return (*pn_lua_marks(L) & PN_LUA_PARKED) != 0;
 }
+
+/* Nothing waits any more: only close variables and finalizers of the dead run. */
+static inline bool pn_lua_is_ending(const pn_lua *lua) { return lua->is_closing || lua->is_killed; }
 
 static inline pn_worker *pn_lua_worker(const pn_lua *lua) { return lua->actor->worker; }
 
@@ -208,6 +214,10 @@ _Noreturn void pn_raise_code(lua_State *L, int code); /* with the code's own tex
 
 /* As above when code < 0; otherwise pushes true and returns 1. */
 int pn_push_result(lua_State *L, int code);
+
+/* Raises without calling message handlers, which a killed one might stay in for ever: Lua does so only
+ * for want of memory, so memory is refused. Does not return. */
+void pn_lua_throw(lua_State *L);
 
 /* A traceback without allocating Lua memory, which an errored or full state may not have. */
 void pn_lua_traceback(lua_State *L, const char *message, pn_buf *out);

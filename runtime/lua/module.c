@@ -124,6 +124,16 @@ static const pn_module *find_ours(lua_State *L, const char *name) {
     return NULL;
 }
 
+lua_CFunction pn_module_function(const pn_lua_shared *shared, const char *module, const char *name) {
+    for (const pn_module *m = shared->modules; m->name != NULL; m++) {
+        if (strcmp(m->name, module) != 0) continue;
+        for (const luaL_Reg *f = m->functions; f != NULL && f->name != NULL; f++) {
+            if (strcmp(f->name, name) == 0) return f->func;
+        }
+    }
+    return NULL;
+}
+
 /* Makes the table at index 1 plain: all functions, and what the Lua half adds. */
 static void complete(lua_State *L, const pn_module *module) {
     lua_pushnil(L);

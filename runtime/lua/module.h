@@ -30,6 +30,8 @@ typedef struct pn_lua_shared {
     void (*on_exit)(void *context, int status); /* os.exit; any worker */
     lua_CFunction open_request; /* bind/: sets the class of requests */
     const char *path; /* prepended to package.path; or NULL */
+    bool gc_stress;   /* every state's collector works at every chance: for tests */
+    void *load; /* of bind/load.h: the runtime's load run; or NULL */
 } pn_lua_shared;
 
 /* Before the first Lua actor. `modules` is static. */
@@ -39,6 +41,9 @@ void pn_lua_close(pn_runtime *runtime); /* after stop */
 static inline pn_lua_shared *pn_lua_shared_of(lua_State *L) {
     return pn_lua_worker(pn_lua_of(L))->runtime->lua;
 }
+
+/* A C function of one of our modules, NULL when there is none. */
+lua_CFunction pn_module_function(const pn_lua_shared *shared, const char *module, const char *name);
 
 /* A file built into the binary. */
 typedef struct pn_embedded_file {
@@ -79,6 +84,9 @@ void pn_globals_open(lua_State *L);      /* the lazy ones */
 void pn_globals_open_all(lua_State *L);  /* everything, plainly; idempotent */
 bool pn_globals_open_library(lua_State *L, const char *name); /* pushes it; false: no such library */
 int pn_globals_load_base(pn_lua_shared *shared);
+/* A function that catches errors, pcall and the like: how many temporaries are in its frame below the
+ * function that it calls. 0 for the others. */
+int pn_globals_catcher(const pn_lua_shared *shared, lua_CFunction f);
 lua_CFunction pn_globals_base(const pn_lua_shared *shared, const char *name); /* one of base_names */
 /* Can a function called by this C function suspend? pcall, require and the like. */
 bool pn_globals_is_yieldable(const pn_lua_shared *shared, lua_CFunction f);

@@ -7,8 +7,6 @@
 #include "lua/request.h"
 #include "lua/send.h"
 
-enum { OP_OPEN, OP_DATA, OP_CREDIT, OP_CLOSE };
-
 /* One end. It lives until its Lua object is collected; its number until it is closed both ways. */
 typedef struct stream {
     pn_flow flow;
@@ -24,7 +22,8 @@ typedef struct stream {
     bool is_peer_closed; /* nothing more comes, our writes fail */
     bool ends_after_value; /* a plain reply: one value, then the end */
     int error_code;      /* of the peer's close */
-    char *error;         /* its message, owned */
+    char *error;         /* its message and, behind the NUL, the code's own name or nothing; owned */
+    size_t error_bytes;
     pn_task *reader, *writer;
     pn_timer opening; /* the time within which somebody must answer */
 } stream;
@@ -59,21 +58,21 @@ static pn_msg *to_peer(stream *s, unsigned op) {
 
 static void give_credit(stream *s) {
     if (s->peer == 0 || s->is_peer_closed || s->consumed < (s->granted + 1) / 2) return;
-    pn_msg *msg = to_peer(s, OP_CREDIT);
+    pn_msg *msg = to_peer(s, PN_STREAM_OP_CREDIT);
     msg->extra = s->consumed;
     s->consumed = 0;
     pn_worker_route(pn_lua_worker(s->flow.lua), msg);
 }
 
-static void set_error(stream *s, const char *message, size_t size, int code) {
-    pn_ledger *ledger = &s->flow.lua->actor->ledger;
+/* The payload of a close: message, NUL, name, NUL. Nothing: the code's own text must do, as it must
+ * without memory. */
+static void set_error(stream *s, const char *payload, size_t size, int code) {
     s->error_code = code;
-    if (message == NULL) return;
-    char *copy = pn_mem_try(ledger, size + 1);
-    if (copy == NULL) return; /* the code's own text must do */
-    memcpy(copy, message, size);
-    copy[size] = '\0';
-    s->error = copy;
+    if (size == 0) return;
+    s->error = pn_mem_try(&s->flow.lua->actor->ledger, size);
+    if (s->error == NULL) return;
+    s->error_bytes = size;
+    memcpy(s->error, payload, size);
 }
 
 static void drop_values(stream *s) {
@@ -89,10 +88,10 @@ static void end_opening(stream *s) {
     s->call = NULL;
 }
 
-static void on_peer_closed(stream *s, const char *message, size_t size, int code) {
+static void on_peer_closed(stream *s, const char *payload, size_t size, int code) {
     if (s->is_peer_closed) return;
     s->is_peer_closed = true;
-    set_error(s, message, size, code);
+    set_error(s, payload, size, code);
     wake(&s->reader, 0);
     wake(&s->writer, 0);
 }
@@ -112,14 +111,15 @@ static void on_reply(stream *s, pn_msg *msg) {
 }
 
 static void on_close_message(stream *s, pn_msg *msg) {
-    const char *text = msg->size > 0 ? (const char *)msg->data : NULL;
-    on_peer_closed(s, text, msg->size, (int)(int64_t)msg->extra);
+    end_opening(s);
+    on_peer_closed(s, (const char *)msg->data, msg->size, (int)(int64_t)msg->extra);
     pn_msg_destroy(pn_lua_worker(s->flow.lua), msg, 0);
 }
 
 static void on_open(stream *s, pn_msg *msg) {
     s->peer = msg->from;
     s->peer_ref = msg->extra;
+    s->credit = PN_STREAM_CREDIT;
     end_opening(s);
     wake(&s->writer, 0);
     pn_msg_destroy(pn_lua_worker(s->flow.lua), msg, 0);
@@ -127,16 +127,20 @@ static void on_open(stream *s, pn_msg *msg) {
 
 void pn_streams_accept(pn_lua *lua, pn_msg *msg) {
     stream *s = find(lua, msg->ref);
-    if (s == NULL || s->is_closed) { /* we have gone meanwhile, and have said so */
-        pn_msg_destroy(pn_lua_worker(lua), msg, PN_ECANCELLED);
+    if (s == NULL || s->is_closed) { /* we have gone meanwhile */
+        if (msg->kind == PN_MSG_STREAM && msg->aux == PN_STREAM_OP_OPEN) {
+            pn_msg_refuse_stream(pn_lua_worker(lua), msg, PN_ECANCELLED);
+        } else {
+            pn_msg_destroy(pn_lua_worker(lua), msg, PN_ECANCELLED); /* and have said so */
+        }
     } else if (msg->kind == PN_MSG_REPLY) {
         on_reply(s, msg);
-    } else if (msg->aux == OP_OPEN) {
+    } else if (msg->aux == PN_STREAM_OP_OPEN) {
         on_open(s, msg);
-    } else if (msg->aux == OP_DATA) {
+    } else if (msg->aux == PN_STREAM_OP_DATA) {
         pn_queue_push(&s->values, &msg->link);
         wake(&s->reader, 0);
-    } else if (msg->aux == OP_CREDIT) {
+    } else if (msg->aux == PN_STREAM_OP_CREDIT) {
         s->credit += (uint32_t)msg->extra;
         pn_msg_destroy(pn_lua_worker(lua), msg, 0);
         wake(&s->writer, 0);
@@ -166,11 +170,17 @@ static int push_value(lua_State *L, stream *s, pn_msg *msg) {
     return lua_gettop(L) - top;
 }
 
+/* nil, message, code, of the peer's close. */
+static int push_error(lua_State *L, const stream *s) {
+    const char *name = s->error != NULL ? s->error + strlen(s->error) + 1 : "";
+    lua_pushnil(L);
+    lua_pushstring(L, s->error != NULL ? s->error : pn_err_text(s->error_code));
+    lua_pushstring(L, *name != '\0' ? name : pn_err_name(s->error_code));
+    return 3;
+}
+
 static int push_end(lua_State *L, const stream *s) {
-    if (s->error_code != 0) {
-        return pn_push_error(L, s->error_code, "%s",
-                             s->error != NULL ? s->error : pn_err_text(s->error_code));
-    }
+    if (s->error_code != 0) return push_error(L, s);
     lua_pushnil(L);
     return 1;
 }
@@ -218,8 +228,8 @@ static int write_more(lua_State *L, int status, lua_KContext context);
 
 static int push_write_error(lua_State *L, const stream *s) {
     if (s->is_closed) return pn_push_error(L, PN_ECLOSED, "the stream is closed");
-    int code = s->error_code != 0 ? s->error_code : PN_ECANCELLED;
-    return pn_push_error(L, code, "%s", s->error != NULL ? s->error : "the reader has gone");
+    if (s->error_code != 0) return push_error(L, s);
+    return pn_push_error(L, PN_ECANCELLED, "the reader has gone");
 }
 
 static int write_stream(lua_State *L, pn_flow *flow) {
@@ -238,7 +248,7 @@ static int write_stream(lua_State *L, pn_flow *flow) {
     pn_msg *msg = pn_codec_message(L, 2, PN_MSG_STREAM, "value");
     msg->to = s->peer;
     msg->from = s->flow.lua->actor->pid;
-    msg->aux = OP_DATA;
+    msg->aux = PN_STREAM_OP_DATA;
     msg->ref = s->peer_ref;
     s->credit--;
     pn_worker_route(pn_lua_worker(s->flow.lua), msg);
@@ -256,6 +266,22 @@ static int write_more(lua_State *L, int status, lua_KContext context) {
 
 /* ---- closing ---- */
 
+static void tell_close(stream *s, const char *message, int code) {
+    pn_worker *worker = pn_lua_worker(s->flow.lua);
+    pn_msg *msg = to_peer(s, PN_STREAM_OP_CLOSE);
+    msg->extra = (uint64_t)(int64_t)code;
+    if (message != NULL) {
+        const char *name = s->flow.close_name != NULL ? s->flow.close_name : "";
+        pn_buf *text = &worker->scratch;
+        pn_buf_clear(text);
+        bool whole = pn_buf_add(text, message, strlen(message) + 1) &&
+                     pn_buf_add(text, name, strlen(name) + 1);
+        /* without memory the code alone must do */
+        if (whole) pn_msg_set_payload(worker, msg, text->data, text->size);
+    }
+    pn_worker_route(worker, msg);
+}
+
 static void close_stream(pn_flow *flow, const char *message, int code) {
     stream *s = (stream *)flow;
     pn_lua *lua = flow->lua;
@@ -264,12 +290,7 @@ static void close_stream(pn_flow *flow, const char *message, int code) {
         pn_call_claim(s->call, PN_CALL_WITHDRAWN);
         end_opening(s);
     }
-    if (s->peer != 0 && !s->is_peer_closed) {
-        pn_msg *msg = to_peer(s, OP_CLOSE);
-        msg->extra = (uint64_t)(int64_t)code;
-        if (message != NULL) pn_msg_set_payload(pn_lua_worker(lua), msg, message, strlen(message));
-        pn_worker_route(pn_lua_worker(lua), msg);
-    }
+    if (s->peer != 0 && !s->is_peer_closed) tell_close(s, message, code);
     s->is_closed = true;
     drop_values(s);
     wake(&s->reader, 0);
@@ -280,7 +301,7 @@ static void close_stream(pn_flow *flow, const char *message, int code) {
 static void free_stream(pn_flow *flow) {
     stream *s = (stream *)flow;
     pn_ledger *ledger = &flow->lua->actor->ledger;
-    if (s->error != NULL) pn_mem_free(ledger, s->error, strlen(s->error) + 1);
+    pn_mem_free(ledger, s->error, s->error_bytes);
     pn_mem_free(ledger, s, sizeof *s);
 }
 
@@ -307,7 +328,7 @@ static stream *create(lua_State *L, uint32_t granted) {
     }
     stream *s = pn_mem_try_zeroed(ledger, sizeof *s);
     if (s == NULL) pn_raise_code(L, PN_ENOMEM);
-    s->flow = (pn_flow){&stream_class, lua};
+    s->flow = (pn_flow){.class = &stream_class, .lua = lua};
     s->id = PN_STREAM_REF | ++lua->wait_count;
     s->granted = granted;
     pn_timer_init(&s->opening, on_opening_late);
@@ -342,6 +363,7 @@ int pn_stream_open(lua_State *L, uint64_t timeout_ns, uint32_t credit) {
     pn_worker *worker = pn_lua_worker(lua);
     pn_pid to;
     int err = pn_check_target(L, 1, &to);
+    if (pn_lua_is_ending(lua)) return pn_push_error(L, PN_EEXITED, NULL);
     stream *s = create(L, credit);
     if (err != 0) return fail_to_open(L, s, err == PN_EMAILBOX_FULL ? PN_ENOPROC : err);
     pn_msg *msg = pn_codec_message(L, 2, PN_MSG_REQUEST, "message");
@@ -353,7 +375,9 @@ int pn_stream_open(lua_State *L, uint64_t timeout_ns, uint32_t credit) {
     }
     msg->call = pn_call_grab(s->call);
     s->call->credit = credit;
-    pn_io_start_timer(&worker->io, &s->opening, timeout_ns);
+    uint64_t now_ns = pn_clock_now_ns(worker->io.clock);
+    uint64_t left_ns = s->call->deadline_ns > now_ns ? s->call->deadline_ns - now_ns : 0;
+    pn_io_start_timer(&worker->io, &s->opening, left_ns);
     err = pn_actor_send(worker, lua->actor, to, msg);
     if (err != 0) {
         pn_call_claim(s->call, PN_CALL_WITHDRAWN);
@@ -367,14 +391,18 @@ int pn_stream_answer(lua_State *L, pn_call *call) {
     if ((call->ref & PN_STREAM_REF) == 0) {
         return pn_push_error(L, PN_EBAD_REQUEST, "the caller made a call, not a stream");
     }
+    if (pn_lua_is_ending(pn_lua_of(L))) return pn_push_error(L, PN_EEXITED, NULL);
     stream *s = create(L, PN_STREAM_CREDIT);
     if (!pn_call_claim(call, PN_CALL_ANSWERED)) {
-        return fail_to_open(L, s, PN_ECANCELLED);
+        bool is_late = atomic_load(&call->state) == PN_CALL_WITHDRAWN;
+        fail_to_open(L, s, PN_ECANCELLED);
+        return is_late ? pn_push_error(L, PN_ETIMEOUT, "the caller no longer waits")
+                       : pn_push_error(L, PN_EBAD_REQUEST, "the request was answered before");
     }
     s->peer = call->caller;
     s->peer_ref = call->ref;
     s->credit = call->credit;
-    pn_msg *msg = to_peer(s, OP_OPEN);
+    pn_msg *msg = to_peer(s, PN_STREAM_OP_OPEN);
     msg->extra = s->id;
     pn_worker_route(pn_lua_worker(s->flow.lua), msg);
     return return_stream(L);
@@ -434,7 +462,10 @@ static int l_close(lua_State *L) {
     const char *message = luaL_optstring(L, 2, NULL);
     const char *name = luaL_optstring(L, 3, message != NULL ? "error" : NULL);
     int code = name == NULL ? 0 : pn_err_from_name(name);
+    if (message == NULL && name != NULL) message = pn_err_text(code);
+    flow->close_name = code == PN_EUNKNOWN ? name : NULL;
     flow->class->close(flow, message, code);
+    flow->close_name = NULL;
     lua_pushboolean(L, 1);
     return 1;
 }

@@ -4,7 +4,8 @@
  * A pn_flow is the Lua object; what it flows over is behind a table of functions: two actors' streams
  * here, HTTP bodies and server-sent events in bind/. Reads and writes may block the task.
  *
- * Actor streams carry values with credit: a writer may be PN_STREAM_CREDIT values ahead of the reader.
+ * Actor streams carry values both ways with credit: a writer may be PN_STREAM_CREDIT values ahead of the
+ * reader, or what the reader said when it opened the stream.
  * Closing an end tells the other; a reader's close (or its collection) cancels the writer at once; the
  * death of either actor ends the stream with code "exited".
  */
@@ -35,6 +36,7 @@ typedef struct pn_flow_class {
 struct pn_flow {
     const pn_flow_class *class;
     pn_lua *lua;
+    const char *close_name; /* during close: the code as the script gave it, where it is none of ours */
 };
 
 /* Pushes a flow object over `flow`, which it owns from here on; raises without memory, `flow` freed. */

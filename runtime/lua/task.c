@@ -214,7 +214,7 @@ bool pn_lua_can_yield(lua_State *L) {
 void pn_task_check_block(lua_State *L) {
     pn_lua *lua = pn_lua_of(L);
     if (PN_LIKELY(lua->frames == NULL && L == lua->running && lua_isyieldable(L))) return;
-    if (lua->is_closing) return; /* nothing waits there */
+    if (pn_lua_is_ending(lua)) return;
     if (L != lua->running) luaL_error(L, "cannot wait inside a coroutine that C code resumed");
     if (!lua_isyieldable(L)) refuse_to_block(L, L, lua->frames);
     for (pn_frame *f = lua->frames; f != NULL; f = f->outer) {
@@ -274,7 +274,7 @@ static void begin_timer(pn_task *task, uint64_t timeout_ns) {
 int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k) {
     pn_lua *lua = pn_lua_of(L);
     pn_task *task = lua->current;
-    if (PN_UNLIKELY(lua->is_closing)) {
+    if (PN_UNLIKELY(pn_lua_is_ending(lua))) {
         take_back(task);
         task->wait = PN_WAIT_NONE;
         task->code = PN_EEXITED;
@@ -288,7 +288,7 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
         if (kind == PN_WAIT_MATCH) lua->matched_count = lua->actor->arrived_count;
         lua->actor->is_waiting = true;
     }
-    if (kind == PN_WAIT_JOIN) pn_list_push(&((pn_task *)task->context)->joiners, &task->queue);
+    if (kind == PN_WAIT_LIST) pn_list_push(task->context, &task->queue);
     if (timeout_ns != PN_NO_TIMEOUT) begin_timer(task, timeout_ns);
     lua->yield = PN_YIELD_BLOCK;
     pn_lua_park(L);
@@ -305,9 +305,29 @@ int pn_task_pass(lua_State *L, lua_KContext context, lua_KFunction k) {
     return lua_yieldk(L, 0, context, k);
 }
 
+int pn_task_wait_in(lua_State *L, pn_list *list, uint64_t timeout_ns, lua_KContext context,
+                    lua_KFunction k) {
+    pn_lua_of(L)->current->context = list;
+    return pn_task_wait(L, PN_WAIT_LIST, timeout_ns, context, k);
+}
+
+void pn_tasks_wake(pn_list *list, int code) {
+    while (!pn_list_empty(list)) {
+        pn_task_ready(PN_CONTAINER(list->next, pn_task, queue), code);
+    }
+}
+
 int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k) {
-    pn_lua_of(L)->current->context = other;
-    return pn_task_wait(L, PN_WAIT_JOIN, timeout_ns, 0, k);
+    return pn_task_wait_in(L, &other->joiners, timeout_ns, 0, k);
+}
+
+bool pn_task_may_wait(lua_State *L) {
+    const pn_lua *lua = pn_lua_of(L);
+    if (lua->is_closing || !pn_lua_can_yield(L)) return false;
+    for (const pn_scope *s = lua->current->scopes; s != NULL; s = s->outer) {
+        if (s->has_fired) return false;
+    }
+    return true;
 }
 
 pn_task *pn_task_woken(lua_State *L) {
@@ -531,16 +551,10 @@ void pn_task_release(pn_task *task) {
     pn_mem_free(&task->lua->actor->ledger, task, sizeof *task);
 }
 
-static void wake_joiners(pn_task *task) {
-    while (!pn_list_empty(&task->joiners)) {
-        pn_task_ready(PN_CONTAINER(task->joiners.next, pn_task, queue), 0);
-    }
-}
-
 static void finish(pn_task *task) {
     bool is_main = task == &task->lua->main;
     settle(task);
-    wake_joiners(task);
+    pn_tasks_wake(&task->joiners, 0);
     if (task->on_end != NULL) task->on_end(task, task->on_end_context);
     if (is_main) {
         pn_actor_end(task->lua->actor, pn_exit_normal());
@@ -554,30 +568,43 @@ static void reset(pn_lua *lua, lua_State *co) {
     lua_resetthread(co);
 }
 
-/* Runs the close variables of a task that will not run again: those of the coroutines that it waits in,
- * the innermost first, then its own. */
-static void unwind(pn_task *task) {
+/* What runs for a task that will not run again has a time of its own, in which nothing waits. */
+typedef struct closing {
+    lua_State *running;
+    pn_frame *frames;
+    pn_task *current;
+    bool is_closing, was_entered;
+} closing;
+
+static void begin_closing(pn_task *task, closing *outer) {
     pn_lua *lua = task->lua;
-    lua_State *outer_running = lua->running;
-    pn_frame *outer_frames = lua->frames;
-    pn_task *outer_task = lua->current;
-    bool outer_closing = lua->is_closing;
-    if (!outer_closing) {
-        lua->is_closing = true;
-        lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
-    }
-    bool was_entered = task->is_entered;
-    task->is_entered = true;
+    *outer = (closing){lua->running, lua->frames, lua->current, lua->is_closing, task->is_entered};
+    lua->is_killed = false; /* raising at every instruction has done its work */
+    if (!lua->is_closing) lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
+    lua->is_closing = true;
     lua->current = task;
     lua->frames = NULL;
+    task->is_entered = true;
+}
+
+static void end_closing(pn_task *task, const closing *outer) {
+    pn_lua *lua = task->lua;
+    lua->running = outer->running;
+    lua->frames = outer->frames;
+    lua->current = outer->current;
+    lua->is_closing = outer->is_closing;
+    task->is_entered = outer->was_entered;
+}
+
+/* Runs its close variables: those of the coroutines that it waits in, the innermost first, then its own. */
+static void unwind(pn_task *task) {
+    pn_lua *lua = task->lua;
+    closing outer;
+    begin_closing(task, &outer);
     for (lua_State *co; (co = pn_coroutine_take_innermost(task)) != NULL;) reset(lua, co);
     *pn_lua_marks(task->co) &= ~PN_LUA_PARKED;
     reset(lua, task->co);
-    task->is_entered = was_entered;
-    lua->running = outer_running;
-    lua->current = outer_task;
-    lua->frames = outer_frames;
-    lua->is_closing = outer_closing;
+    end_closing(task, &outer);
 }
 
 bool pn_task_cancel(pn_task *task) {
@@ -602,16 +629,21 @@ static int stringify(lua_State *L) {
     return 1;
 }
 
-/* The error object on top of the reset coroutine, as text that lives until the coroutine runs again. */
-static const char *error_text(lua_State *co) {
+/* The error object on top of the reset coroutine, as text that lives until the coroutine runs again. Its
+ * __tostring is the script's, and runs as close variables do. */
+static const char *error_text(pn_task *task) {
+    lua_State *co = task->co;
     if (lua_type(co, -1) == LUA_TSTRING) return lua_tostring(co, -1);
     if (!lua_checkstack(co, 4)) return "error object that cannot be shown";
     lua_pushcfunction(co, stringify);
     lua_pushvalue(co, -2);
-    if (lua_pcall(co, 1, 1, 0) != LUA_OK || lua_type(co, -1) != LUA_TSTRING) {
-        return "error object that cannot be shown";
-    }
-    return lua_tostring(co, -1);
+    closing outer;
+    begin_closing(task, &outer);
+    task->lua->running = co;
+    int status = lua_pcall(co, 1, 1, 0);
+    end_closing(task, &outer);
+    bool is_text = status == LUA_OK && lua_type(co, -1) == LUA_TSTRING;
+    return is_text ? lua_tostring(co, -1) : "error object that cannot be shown";
 }
 
 static void log_lonely_end(pn_actor *actor, const char *error, const char *traceback) {
@@ -628,8 +660,9 @@ void pn_task_fail_actor(pn_task *task, int status) {
     pn_buf trace;
     pn_buf_init(&trace, &actor->worker->ledger.door);
     pn_lua_traceback(task->co, NULL, &trace);
+    actor->ledger.limit_bytes = INT64_MAX; /* the way out needs a little */
     unwind(task);
-    const char *error = task->lua->is_over_limit ? "memory limit exceeded twice" : error_text(task->co);
+    const char *error = task->lua->is_over_limit ? "memory limit exceeded twice" : error_text(task);
     if (actor->exit == NULL) {
         bool is_lonely = actor->parent != 0;
         if (is_lonely) log_lonely_end(actor, error, pn_buf_text(&trace));
@@ -639,18 +672,21 @@ void pn_task_fail_actor(pn_task *task, int status) {
     pn_buf_close(&trace);
 }
 
-int pn_task_end_actor(lua_State *L, pn_exit *exit) {
+int pn_task_leave(lua_State *L, int results) {
     pn_lua *lua = pn_lua_of(L);
-    pn_actor_end(lua->actor, exit);
-    pn_task_check_alive(L);
-    return 0;
+    if (PN_LIKELY(lua->actor->exit == NULL) || pn_lua_is_ending(lua)) return results;
+    if (!pn_lua_can_yield(L) || !pn_coroutine_park_chain(L, lua->current)) {
+        pn_hook_kill(lua);
+        return results;
+    }
+    lua->yield = PN_YIELD_PREEMPT; /* there is no next turn */
+    pn_lua_park(L);
+    return lua_yield(L, 0);
 }
 
-void pn_task_check_alive(lua_State *L) {
-    pn_lua *lua = pn_lua_of(L);
-    if (lua->actor->exit == NULL || lua->is_closing) return;
-    pn_hook_kill(lua);
-    luaL_error(L, "killed");
+int pn_task_end_actor(lua_State *L, pn_exit *exit) {
+    pn_actor_end(pn_lua_of(L)->actor, exit);
+    return pn_task_leave(L, 0);
 }
 
 static void end_failed(pn_task *task, int status) {
@@ -667,6 +703,7 @@ static void end_failed(pn_task *task, int status) {
     }
     pn_task_fail_actor(task, status);
     settle(task);
+    if (task->is_detached) pn_task_release(task);
 }
 
 /* ---- running ---- */
@@ -736,12 +773,17 @@ static pn_task *next_task(pn_lua *lua) {
     return may_receive(lua) ? take_waiting(&lua->receivers) : NULL;
 }
 
+/* A turn is at most a slice: it ends with a task that had to be pre-empted, and with the worker's tick,
+ * lest many tasks of one actor use a slice each. */
 void pn_tasks_run(pn_lua *lua) {
     pn_actor *actor = lua->actor;
+    const _Atomic bool *tick = &pn_lua_worker(lua)->tick;
     for (int i = 0; i < PN_TURN_RESUMES_MAX && actor->exit == NULL; i++) {
         pn_task *task = next_task(lua);
         if (task == NULL) return;
         resume(task);
+        if (PN_UNLIKELY(lua->yield == PN_YIELD_PREEMPT)) break;
+        if (PN_UNLIKELY(atomic_load_explicit(tick, memory_order_relaxed))) break;
     }
     bool has_more = !pn_list_empty(&lua->ready) || may_receive(lua) || may_match(lua);
     if (actor->exit == NULL && has_more) pn_actor_wake(actor);

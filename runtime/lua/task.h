@@ -29,6 +29,15 @@ void pn_task_check_block(lua_State *L);
  * is called, once. */
 int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k);
 
+/* Waits in a list, until somebody takes the task out with pn_task_ready, as pn_tasks_wake does. Whoever
+ * owns the list wakes all before it goes. */
+int pn_task_wait_in(lua_State *L, pn_list *list, uint64_t timeout_ns, lua_KContext context,
+                    lua_KFunction k);
+void pn_tasks_wake(pn_list *list, int code);
+
+/* Whether the task may wait here and now: it can be suspended, and has not been cancelled. */
+bool pn_task_may_wait(lua_State *L);
+
 /* Waits until another task has finished. */
 int pn_task_join(lua_State *L, pn_task *other, uint64_t timeout_ns, lua_KFunction k);
 
@@ -113,11 +122,12 @@ void pn_streams_accept(pn_lua *lua, pn_msg *msg); /* STREAM, and REPLY to a stre
 void pn_sends_accept(pn_lua *lua, pn_msg *space);
 bool pn_tasks_can_receive(const pn_lua *lua, const pn_call *chain);
 
-/* Ends the calling task's own actor, at once: raises what pcall cannot swallow. Takes over `exit`. */
-int pn_task_end_actor(lua_State *L, pn_exit *exit);
+/* What a function returns that may have ended its own actor: its results; or the task is abandoned here,
+ * and where Lua cannot suspend, at the next instruction. */
+int pn_task_leave(lua_State *L, int results);
 
-/* If the actor has been ended by what the caller just did, does not return. */
-void pn_task_check_alive(lua_State *L);
+/* Ends the calling task's own actor, as above. Takes over `exit`. */
+int pn_task_end_actor(lua_State *L, pn_exit *exit);
 
 /* Ends the actor for an error of `co`, whose stack is still as it was raised. */
 void pn_task_fail_actor(pn_task *task, int status);

@@ -8,8 +8,8 @@
 #include "base/assert.h"
 #include "memory/pool.h"
 
-/* Far from where the kernel puts anything by itself. */
-#define ARENA_BASE ((char *)0x200000000000)
+/* Where the kernel puts nothing by itself, and ThreadSanitizer lets programs be. */
+#define ARENA_BASE ((char *)0x7e9000000000)
 
 struct chunk {
     struct chunk *next;

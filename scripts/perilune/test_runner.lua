@@ -48,7 +48,8 @@ local function end_actors(older)
 end
 
 local function count_text(count, what)
-  return ("%d %s%s"):format(count, what, count == 1 and "" or "s")
+  local plural = what:sub(-1) == "s" and "es" or "s"
+  return ("%d %s%s"):format(count, what, count == 1 and "" or plural)
 end
 
 local function clean_up(since, name)

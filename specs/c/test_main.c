@@ -5,6 +5,8 @@
  */
 #include "test.h"
 
+#include "core/guardian.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -91,6 +93,7 @@ static void shuffle(pn_test **list, int total, unsigned seed) {
 }
 
 int main(int argc, char **argv) {
+    if (pn_guardian_is(argc, argv)) return pn_guardian_main(argc, argv);
     bool list_only = false, in_process = false;
     const char *seed = NULL;
     int option;

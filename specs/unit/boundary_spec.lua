@@ -82,14 +82,8 @@ local calls = {
   call = function() actor.call(actor.spawn(function() end), 1, { timeout = "1ms" }) end,
   info = function() actor.info(actor.spawn(function() end)) end,
   wait = function() actor.task(function() actor.receive() end):wait("1ms") end,
-  read = function()
-    local stream = actor.stream(actor.spawn(function() actor.receive() end), "x")
-    stream:read("1ms")
-  end,
-  write = function()
-    local stream = actor.stream(actor.spawn(function() actor.receive() end), "x")
-    stream:write(1)
-  end,
+  read = function() actor.stream("specs.sink", "x"):read("1ms") end,
+  write = function() actor.stream("specs.sink", "x"):write(1) end,
 }
 
 local function message_of(boundary, call)
@@ -108,6 +102,14 @@ local function expect(name, boundary, call_name)
 end
 
 describe("a boundary", function()
+  local sink
+  setup(function()
+    sink = actor.spawn({ name = "specs.sink", mailbox = { overflow = "drop_oldest" } }, function()
+      timer.sleep("1h")
+    end)
+  end)
+  teardown(function() actor.exit(sink, "kill") end)
+
   for name, boundary in pairs(boundaries) do
     for call_name in pairs(calls) do expect(name, boundary, call_name) end
   end
