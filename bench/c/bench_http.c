@@ -1,7 +1,7 @@
 /*
- * The HTTP engines without a network between them and without a peer's cost: heads parsed, and whole exchanges
- * of our client with our server over loopback in one thread, so both sides' work counts. What another server
- * or client makes of it is bench/peers' to say.
+ * The HTTP engines without a network between them and without a peer's cost: heads parsed, and
+ * whole exchanges of our client with our server over loopback in one thread, so both sides' work
+ * counts. What another server or client makes of it is bench/peers' to say.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -19,15 +19,18 @@ extern const pn_bench pn_bench_http;
 
 /* ---- heads ---- */
 
-static char response_head[] = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Tue, 24 Nov 2026 15:37:19 GMT\r\n"
-                              "Content-Type: text/html\r\nContent-Length: 0\r\n"
-                              "Last-Modified: Tue, 24 Nov 2026 15:37:19 GMT\r\nConnection: keep-alive\r\n"
-                              "ETag: \"6b05af2f-264\"\r\nAccept-Ranges: bytes\r\n\r\n";
-static char request_head[] = "GET /items/1234?sort=name HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: bench\r\n"
-                             "Accept: */*\r\nAccept-Language: en\r\nCookie: session=0123456789abcdef\r\n\r\n";
+static char response_head[] =
+    "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Tue, 24 Nov 2026 15:37:19 GMT\r\n"
+    "Content-Type: text/html\r\nContent-Length: 0\r\n"
+    "Last-Modified: Tue, 24 Nov 2026 15:37:19 GMT\r\nConnection: keep-alive\r\n"
+    "ETag: \"6b05af2f-264\"\r\nAccept-Ranges: bytes\r\n\r\n";
+static char request_head[] =
+    "GET /items/1234?sort=name HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: bench\r\n"
+    "Accept: */*\r\nAccept-Language: en\r\nCookie: session=0123456789abcdef\r\n\r\n";
 
 static double head_ns(bool is_request, char *head, size_t size) {
-    static const pn_http_limits limits = {PN_HTTP_HEAD_BYTES_MAX, PN_HTTP_HEADER_COUNT_MAX, UINT64_MAX};
+    static const pn_http_limits limits = {PN_HTTP_HEAD_BYTES_MAX, PN_HTTP_HEADER_COUNT_MAX,
+                                          UINT64_MAX};
     pn_http_parser parser;
     pn_http_piece piece;
     pn_http_parser_init(&parser, is_request, &limits);
@@ -107,7 +110,8 @@ static void open_course(course *c) {
 static void make_request(course *c) {
     char url[64];
     const char *why;
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/hello", (unsigned)pn_http_server_port(c->server));
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/hello",
+             (unsigned)pn_http_server_port(c->server));
     pn_http_request_options options = {.url = pn_text_of(url)};
     int err = pn_http_request_create(c->client, &options, &c->request, &why);
     pn_assert(err == 0);
@@ -127,10 +131,10 @@ static void close_course(course *c) {
 
 static void run(pn_bench_sink *sink) {
     static course c;
-    pn_bench_report(sink, "head of a response, parsed", head_ns(false, response_head, sizeof response_head - 1),
-                    "ns/op");
-    pn_bench_report(sink, "head of a request, parsed", head_ns(true, request_head, sizeof request_head - 1),
-                    "ns/op");
+    pn_bench_report(sink, "head of a response, parsed",
+                    head_ns(false, response_head, sizeof response_head - 1), "ns/op");
+    pn_bench_report(sink, "head of a request, parsed",
+                    head_ns(true, request_head, sizeof request_head - 1), "ns/op");
     open_course(&c);
     make_request(&c);
     uint64_t started_ns = pn_clock_real_ns();
@@ -144,7 +148,8 @@ static void run(pn_bench_sink *sink) {
     pn_bench_report(sink, "exchanges, client and server in one thread", EXCHANGES / seconds, "/s");
     pn_http_server_stats stats;
     pn_http_server_stats_get(c.server, &stats);
-    pn_bench_report(sink, "an idle connection of the server", (double)stats.connection_bytes, "bytes");
+    pn_bench_report(sink, "an idle connection of the server", (double)stats.connection_bytes,
+                    "bytes");
     close_course(&c);
 }
 

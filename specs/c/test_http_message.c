@@ -30,8 +30,10 @@ static void close_fixture(fixture *f) {
 }
 
 static const char head_text[] = "HTTP/1.1 200 All Right\r\nA: 1\r\nContent-Length: 9\r\n\r\n";
-static const pn_http_head head = {
-    .size = sizeof head_text - 1, .headers_at = 24, .headers_size = sizeof head_text - 1 - 26, .status = 200};
+static const pn_http_head head = {.size = sizeof head_text - 1,
+                                  .headers_at = 24,
+                                  .headers_size = sizeof head_text - 1 - 26,
+                                  .status = 200};
 
 static char *read_in(fixture *f, const char *data, size_t size) {
     size_t room;
@@ -46,7 +48,8 @@ static void keep_head(fixture *f, pn_http_message *m) {
     CHECK_EQ(pn_http_message_keep_head(m, &f->slabs, &head, data, true), 0);
 }
 
-static void check_gathered(fixture *f, const pn_http_message *m, const char *expected, size_t size) {
+static void check_gathered(fixture *f, const pn_http_message *m, const char *expected,
+                           size_t size) {
     pn_buf_clear(&f->out);
     CHECK(pn_http_message_gather(m, &f->out));
     CHECK_EQ(f->out.size, size);
@@ -77,7 +80,8 @@ TEST(message_head_and_body_in_one_read) {
     close_fixture(&f);
 }
 
-/* Pieces of every size, of other messages between them, in slabs and not: together they are the body. */
+/* Pieces of every size, of other messages between them, in slabs and not: together they are the
+ * body. */
 TEST(message_random_pieces) {
     enum { BODY = 400000 };
     fixture f;
@@ -112,7 +116,8 @@ TEST(message_random_pieces) {
     close_fixture(&f);
 }
 
-/* A peer that sends byte by byte, between the bytes of others, costs a small multiple of what it sends. */
+/* A peer that sends byte by byte, between the bytes of others, costs a small multiple of what it
+ * sends. */
 TEST(message_scraps_cost_little) {
     enum { BODY = 100000 };
     fixture f;

@@ -1,4 +1,5 @@
-/* When the loop settles before it waits: the rule at its edges, and that it does not where it must not. */
+/* When the loop settles before it waits: the rule at its edges, and that it does not where it must
+ * not. */
 #include "net/settle.h"
 
 #include "specs/c/http_peer.h"
@@ -11,7 +12,7 @@ static uint64_t pause_for(uint64_t under_way, uint64_t rate, uint64_t *batch) {
 TEST(settle_rule) {
     uint64_t batch;
     CHECK_EQ(pn_settle_pause_ns(50, 0, 10000000, &batch), 0); /* nothing came */
-    uint64_t pause_ns = pause_for(50, 65000, &batch); /* 769 us each on average */
+    uint64_t pause_ns = pause_for(50, 65000, &batch);         /* 769 us each on average */
     CHECK_EQ(pause_ns, 50 * 10000000ULL / 650 / PN_SETTLE_SHARE);
     CHECK_EQ(batch, 2 * (650 * pause_ns / 10000000));
     CHECK_EQ(pause_for(1000, 65000, &batch), PN_SETTLE_MAX_NS);
@@ -40,7 +41,8 @@ static void on_closed(pn_settle *settle) {
     closed++;
 }
 
-/* Two events each 30 us, as a busy client sees them, in turns that may not wait; then in one that may. */
+/* Two events each 30 us, as a busy client sees them, in turns that may not wait; then in one that
+ * may. */
 TEST(settle_pauses_only_when_the_loop_may_wait) {
     world w;
     pn_settle settle;
@@ -50,7 +52,8 @@ TEST(settle_pauses_only_when_the_loop_may_wait) {
     uv_async_t open; /* as sockets do, it keeps the loop turning */
     CHECK_EQ(uv_async_init(&w.io.loop, &open, NULL), 0);
     uint64_t started_ns = pn_io_read_clock(&w.io);
-    while (settle.pause_ns == 0) { /* until a window has seen the rate: others may have the processor */
+    while (settle.pause_ns ==
+           0) { /* until a window has seen the rate: others may have the processor */
         CHECK_INT(w.io.now_ns - started_ns, <, 60000000000ULL);
         uint64_t turn_ns = w.io.now_ns;
         settle.count += 2;

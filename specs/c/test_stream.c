@@ -53,8 +53,11 @@ static void on_drain(pn_stream *stream, int err) {
 
 static void on_close(pn_stream *stream) { line_of(stream)->closed++; }
 
-static const pn_stream_events events = {
-    .on_open = on_open, .on_room = on_room, .on_read = on_read, .on_drain = on_drain, .on_close = on_close};
+static const pn_stream_events events = {.on_open = on_open,
+                                        .on_room = on_room,
+                                        .on_read = on_read,
+                                        .on_drain = on_drain,
+                                        .on_close = on_close};
 
 typedef struct scene {
     world w;
