@@ -77,7 +77,8 @@ bool pn_address_parse(pn_address *address, pn_text text, uint16_t port) {
         pn_text host = pn_text_make(text.at + 1, (size_t)(close - text.at) - 1);
         pn_text rest = pn_text_make(close + 1, text.size - host.size - 2);
         if (rest.size > 0 && rest.at[0] != ':') return false;
-        if (rest.size > 0 && !parse_port(pn_text_make(rest.at + 1, rest.size - 1), &port)) return false;
+        if (rest.size > 0 && !parse_port(pn_text_make(rest.at + 1, rest.size - 1), &port))
+            return false;
         return parse_v6(address, host, port);
     }
     const char *colon = memchr(text.at, ':', text.size);
@@ -137,7 +138,8 @@ int pn_dns_add_override(pn_dns *dns, pn_text from, pn_text to) {
     return 0;
 }
 
-static const override *find_key(const pn_dns *dns, const char *prefix, pn_text host, uint16_t port) {
+static const override *find_key(const pn_dns *dns, const char *prefix, pn_text host,
+                                uint16_t port) {
     char key[KEY_BYTES];
     int size = port == 0 ? snprintf(key, sizeof key, "%s%.*s", prefix, (int)host.size, host.at)
                          : snprintf(key, sizeof key, "%s%.*s:%u", prefix, (int)host.size, host.at,

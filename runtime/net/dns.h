@@ -5,9 +5,9 @@
  * address already, then the cache, then getaddrinfo on libuv's pool. Queries for one name share one
  * lookup. Answers live for the time to live (k6's default: 5 minutes); failures are not remembered.
  *
- * Ownership: a query is its caller's memory until it is answered or cancelled. Destroying the resolver
- * leaves lookups that run to themselves: they free what they hold when they come back, so the io must be
- * closed after it. Threads: the io's.
+ * Ownership: a query is its caller's memory until it is answered or cancelled. Destroying the
+ * resolver leaves lookups that run to themselves: they free what they hold when they come back, so
+ * the io must be closed after it. Threads: the io's.
  */
 #ifndef PN_NET_DNS_H
 #define PN_NET_DNS_H
@@ -19,7 +19,7 @@
 #include "net/text.h"
 
 #define PN_DNS_TTL_NS        (300ULL * 1000000000ULL)
-#define PN_DNS_NAMES_MAX     4096 /* names remembered; past it those that are not in use are forgotten */
+#define PN_DNS_NAMES_MAX     4096 /* remembered; past it those not in use are forgotten */
 #define PN_DNS_ADDRESSES_MAX 16   /* of one name */
 
 typedef enum pn_dns_policy {
@@ -66,8 +66,8 @@ void pn_dns_grab(pn_dns *dns);
 void pn_dns_release(pn_dns *dns); /* NULL is fine; the last one destroys it */
 void pn_dns_destroy(pn_dns *dns); /* nobody else has a reference, no query may be waiting */
 
-/* `from`: "host", "host:port", "*.domain" or "*.domain:port"; `to`: an address with or without port. The
- * later one of two equal ones wins. PN_EBAD_CONFIG, PN_ENOMEM. */
+/* `from`: "host", "host:port", "*.domain" or "*.domain:port"; `to`: an address with or without
+ * port. The later one of two equal ones wins. PN_EBAD_CONFIG, PN_ENOMEM. */
 int pn_dns_add_override(pn_dns *dns, pn_text from, pn_text to);
 
 /* 0: the answer is in the query; 1: on_answer will tell; or PN_EDNS, PN_ENOMEM. */
@@ -76,8 +76,8 @@ int pn_dns_resolve(pn_dns *dns, pn_dns_query *query, pn_text host, uint16_t port
 /* on_answer will not come. Idempotent. */
 void pn_dns_cancel(pn_dns_query *query);
 
-/* An address in text, with "[v6]", with or without ":port" (the port is left alone without). False when it
- * is none. */
+/* An address in text, with "[v6]", with or without ":port" (the port is left alone without). False
+ * when it is none. */
 bool pn_address_parse(pn_address *address, pn_text text, uint16_t port);
 
 socklen_t pn_address_size(const pn_address *address);

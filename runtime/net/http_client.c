@@ -302,7 +302,9 @@ static void on_wait_timer(pn_timer *timer) {
 
 /* ---- answers, redirects, retries ---- */
 
-static bool keeps_body(const pn_http_head *head) { return head->status == 307 || head->status == 308; }
+static bool keeps_body(const pn_http_head *head) {
+    return head->status == 307 || head->status == 308;
+}
 
 static bool is_redirect(const pn_http_call *call) {
     const pn_http_head *head = &call->response.head;

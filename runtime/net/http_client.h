@@ -1,21 +1,24 @@
 /*
  * http_client.h - an HTTP/1.1 client: one for each io, with a pool of connections kept alive.
  *
- * Design. A pn_http_request is what does not change between sendings: the method, where it goes, the
- * head's bytes, made once and sent as they are. A pn_http_call is one exchange: its caller's memory, no
- * allocation for a request on a warm connection, one write and one read. Connections belong to an origin
- * (scheme, host, port, TLS options, socket path, proxy); the one used last is used next; reading stays on
- * while they are idle, so the loop's poll set does not change. A connection has one timer, moved only
- * when it must be earlier. What came stays where it was read to (http_message.h).
+ * Design. A pn_http_request is what does not change between sendings: the method, where it goes,
+ * the head's bytes, made once and sent as they are. A pn_http_call is one exchange: its caller's
+ * memory, no allocation for a request on a warm connection, one write and one read. Connections
+ * belong to an origin (scheme, host, port, TLS options, socket path, proxy); the one used last is
+ * used next; reading stays on while they are idle, so the loop's poll set does not change. A
+ * connection has one timer, moved only when it must be earlier. What came stays where it was read
+ * to (http_message.h).
  *
- * A kept connection that dies before a byte of the answer is replaced by a fresh one, once, when the
- * request may be sent twice (GET, HEAD, OPTIONS, TRACE with its body at hand) or was not sent at all.
+ * A kept connection that dies before a byte of the answer is replaced by a fresh one, once, when
+ * the request may be sent twice (GET, HEAD, OPTIONS, TRACE with its body at hand) or was not sent
+ * at all.
  *
- * Accept-Encoding is the caller's to send, as in k6; what comes encoded is decoded when the body is read.
+ * Accept-Encoding is the caller's to send, as in k6; what comes encoded is decoded when the body is
+ * read.
  *
- * Ownership: requests are counted; a call and its response are the caller's memory and must not move
- * while the call runs or the response is open. Everything must be closed and released before the client is
- * destroyed. SIGPIPE must be ignored by the process. Threads: the io's.
+ * Ownership: requests are counted; a call and its response are the caller's memory and must not
+ * move while the call runs or the response is open. Everything must be closed and released before
+ * the client is destroyed. SIGPIPE must be ignored by the process. Threads: the io's.
  */
 #ifndef PN_NET_HTTP_CLIENT_H
 #define PN_NET_HTTP_CLIENT_H
@@ -31,7 +34,7 @@
 #define PN_HTTP_REDIRECTS_MAX       10                     /* k6's */
 /* What one read of a streamed and decoded body may decode to: 64 KiB of gzip are at most 64 MiB. */
 #define PN_HTTP_DECODED_PIECE_BYTES_MAX (80UL << 20)
-#define PN_HTTP_INFORMATION_MAX     16                     /* 1xx answers before the real one */
+#define PN_HTTP_INFORMATION_MAX         16 /* 1xx answers before the real one */
 
 typedef struct pn_http_client pn_http_client;
 typedef struct pn_http_request pn_http_request;
@@ -44,7 +47,7 @@ typedef struct pn_http_client_options {
     uint32_t connections_per_host; /* 0: no limit. Waiting for one is the call's `blocked` */
     uint64_t idle_timeout_ns;      /* 0: PN_HTTP_IDLE_TIMEOUT_NS */
     uint32_t head_bytes_max, header_count_max; /* of responses; 0: the defaults */
-    bool no_reuse;    /* a connection for each request */
+    bool no_reuse;                             /* a connection for each request */
     bool no_settling; /* never wait for several answers at once (settle.h) */
 } pn_http_client_options;
 
@@ -52,8 +55,8 @@ typedef struct pn_http_client_options {
 int pn_http_client_create(pn_io *io, const pn_http_client_options *options, pn_http_client **client,
                           const char **why);
 
-/* Cancels what runs (no on_done comes), closes all connections; the memory goes when the loop has closed
- * them. Not from within one of the client's own events. */
+/* Cancels what runs (no on_done comes), closes all connections; the memory goes when the loop has
+ * closed them. Not from within one of the client's own events. */
 void pn_http_client_destroy(pn_http_client *client);
 
 typedef struct pn_http_client_stats {
@@ -123,7 +126,8 @@ typedef enum pn_http_upload {
 typedef struct pn_http_call_events {
     /* The call is over: call->err, call->response. It may be started again, or anything else. */
     void (*on_done)(pn_http_call *call);
-    /* May be NULL: the head of the answer (not of a hop) is in call->response. An event may cancel. */
+    /* May be NULL: the head of the answer (not of a hop) is in call->response. An event may
+     * cancel. */
     void (*on_head)(pn_http_call *call);
     /* Not NULL: the body is given piece by piece as it comes, and not kept. An event may pause. */
     void (*on_body)(pn_http_call *call, const char *data, size_t size);
@@ -142,7 +146,7 @@ struct pn_http_call {
     uint64_t upload_size;
     uint64_t timeout_ns;            /* of the whole call, redirects included; 0: none */
     uint64_t connect_timeout_ns;    /* name, connection and TLS; 0: none */
-    uint64_t first_byte_timeout_ns; /* from the request's last byte to the answer's first; 0: none */
+    uint64_t first_byte_timeout_ns; /* from the last byte sent to the first received; 0: none */
     uint64_t body_limit_bytes;      /* of the response, as it comes over the wire */
     uint32_t redirects_max;         /* 0: redirects are answers like others */
     bool discard_body;              /* the response's body is counted, not kept */
@@ -151,16 +155,16 @@ struct pn_http_call {
     void *charge_owner;
 
     /* Results, valid from on_done (on_hop for a hop) to the next start. */
-    int err;                  /* 0: there is an answer, whatever its status */
-    pn_http_phase phase;      /* where an error struck */
-    const char *why;          /* more about the error, or ""; static */
+    int err;             /* 0: there is an answer, whatever its status */
+    pn_http_phase phase; /* where an error struck */
+    const char *why;     /* more about the error, or ""; static */
     pn_http_message response;
-    pn_http_timings timings;  /* of the last hop */
+    pn_http_timings timings; /* of the last hop */
     uint64_t started_ns, ended_ns;
     uint64_t bytes_sent, bytes_received; /* on the wire, of the last hop */
     uint32_t redirect_count;
-    bool is_reused;         /* it went over a kept connection */
-    const char *tls_version; /* "tls1.3", or "" */
+    bool is_reused;           /* it went over a kept connection */
+    const char *tls_version;  /* "tls1.3", or "" */
     pn_http_request *request; /* what was sent last */
 
     /* The client's. */
@@ -184,23 +188,24 @@ void pn_http_call_init(pn_http_call *call, const pn_http_call_events *events);
  * Idempotent. */
 void pn_http_call_close(pn_http_call *call);
 
-/* 0: on_done will tell, not before this returns. Negative: nothing was begun and on_done does not come.
- * The call must be fresh or closed. */
+/* 0: on_done will tell, not before this returns. Negative: nothing was begun and on_done does not
+ * come. The call must be fresh or closed. */
 int pn_http_call_start(pn_http_call *call, pn_http_request *request);
 
-/* Ends it where it is: on_done does not come, err is PN_ECANCELLED. A call that does not run is left
- * alone. Calls that waited for its connection may begin or fail. */
+/* Ends it where it is: on_done does not come, err is PN_ECANCELLED. A call that does not run is
+ * left alone. Calls that waited for its connection may begin or fail. */
 void pn_http_call_cancel(pn_http_call *call);
 
 bool pn_http_call_is_running(const pn_http_call *call);
 
-/* Streamed responses: no more is read until resumed; on_done may still come when all had been read. */
+/* Streamed responses: no more is read until resumed; on_done may still come when all had been
+ * read. */
 void pn_http_call_pause(pn_http_call *call);
 void pn_http_call_resume(pn_http_call *call);
 
-/* Streamed uploads, one piece at a time. 0: taken; 1: taken, but `data` must stay and nothing more be
- * written before on_writable. PN_EBAD_VALUE: not writable now, or more than upload_size. A connection
- * that breaks is told by on_done only. */
+/* Streamed uploads, one piece at a time. 0: taken; 1: taken, but `data` must stay and nothing more
+ * be written before on_writable. PN_EBAD_VALUE: not writable now, or more than upload_size. A
+ * connection that breaks is told by on_done only. */
 int pn_http_call_write(pn_http_call *call, const char *data, size_t size);
 int pn_http_call_finish(pn_http_call *call); /* no more; PN_EBAD_VALUE when bytes are missing */
 bool pn_http_call_is_writable(const pn_http_call *call);

@@ -1,9 +1,10 @@
 /*
- * A client's connection: made (name, transport, tunnel, TLS), then busy and idle in turn, then closed.
+ * A client's connection: made (name, transport, tunnel, TLS), then busy and idle in turn, then
+ * closed.
  *
- * An exchange ends in exactly one of complete (the answer is there), break_off (it failed: retried or
- * reported) and drop (the call was cancelled). After each of these and after each event of the call's the
- * connection may belong to another call or be closing; code that goes on looks first.
+ * An exchange ends in exactly one of complete (the answer is there), break_off (it failed: retried
+ * or reported) and drop (the call was cancelled). After each of these and after each event of the
+ * call's the connection may belong to another call or be closing; code that goes on looks first.
  */
 #include "net/http_conn.h"
 
@@ -146,7 +147,9 @@ static void note_wire(pn__conn *conn, pn_http_call *call) {
     call->bytes_received = conn->stream.bytes_in - conn->bytes_in;
 }
 
-static uint64_t between(uint64_t from_ns, uint64_t to_ns) { return to_ns > from_ns ? to_ns - from_ns : 0; }
+static uint64_t between(uint64_t from_ns, uint64_t to_ns) {
+    return to_ns > from_ns ? to_ns - from_ns : 0;
+}
 
 /* What of sending, waiting and receiving has been reached. */
 static void note_timings(pn_http_call *call, bool is_sent) {
@@ -265,16 +268,19 @@ static int give(pn__conn *conn, const uv_buf_t *bufs, unsigned count) {
     return state;
 }
 
-static uv_buf_t buf_of(const char *data, size_t size) { return (uv_buf_t){(char *)(uintptr_t)data, size}; }
+static uv_buf_t buf_of(const char *data, size_t size) {
+    return (uv_buf_t){(char *)(uintptr_t)data, size};
+}
 
 /* The lines that depend on the body, and the empty one. */
 static size_t write_tail(pn__conn *conn, const pn_http_call *call) {
     const char *expect = conn->continue_ns != 0 ? "Expect: 100-continue\r\n" : "";
     if (call->out_upload == PN_HTTP_UPLOAD_CHUNKED) {
-        return (size_t)snprintf(conn->tail, sizeof conn->tail, "Transfer-Encoding: chunked\r\n%s\r\n",
-                                expect);
+        return (size_t)snprintf(conn->tail, sizeof conn->tail,
+                                "Transfer-Encoding: chunked\r\n%s\r\n", expect);
     }
-    uint64_t size = call->out_upload == PN_HTTP_UPLOAD_SIZED ? call->upload_size : call->out_body.size;
+    uint64_t size =
+        call->out_upload == PN_HTTP_UPLOAD_SIZED ? call->upload_size : call->out_body.size;
     return (size_t)snprintf(conn->tail, sizeof conn->tail, "Content-Length: %llu\r\n%s\r\n",
                             (unsigned long long)size, expect);
 }
@@ -287,8 +293,8 @@ static int send_with_body(pn__conn *conn, pn_http_call *call) {
     }
     uv_buf_t bufs[3] = {buf_of(request->head.at, request->head.size - 2)};
     bufs[1] = buf_of(conn->tail, write_tail(conn, call));
-    bool body_now =
-        call->out_upload == PN_HTTP_UPLOAD_BYTES && call->out_body.size > 0 && conn->continue_ns == 0;
+    bool body_now = call->out_upload == PN_HTTP_UPLOAD_BYTES && call->out_body.size > 0 &&
+                    conn->continue_ns == 0;
     if (body_now) bufs[2] = buf_of(call->out_body.at, call->out_body.size);
     return give(conn, bufs, body_now ? 3 : 2);
 }
@@ -467,7 +473,8 @@ static int take(pn__conn *conn, int event, const pn_http_piece *piece, char *at,
             return PN_EBAD_ENCODING;
         }
         if (piece->body_size == 0) return 1;
-        int err = pn_http_message_keep_trailers(&conn->call->response, piece->body, piece->body_size);
+        int err =
+            pn_http_message_keep_trailers(&conn->call->response, piece->body, piece->body_size);
         return err != 0 ? err : 1;
     default: return event; /* an error, or PN_HTTP_MORE, which is 0 */
     }
@@ -638,9 +645,9 @@ static int ask_for_tunnel(pn__conn *conn) {
     pn__dial *dial = conn->dial;
     bool is_v6 = strchr(origin->host, ':') != NULL;
     int size = snprintf(dial->request, sizeof dial->request,
-                        "CONNECT %s%s%s:%u HTTP/1.1\r\nHost: %s%s%s:%u\r\n%s%s%s\r\n", is_v6 ? "[" : "",
-                        origin->host, is_v6 ? "]" : "", (unsigned)origin->port, is_v6 ? "[" : "",
-                        origin->host, is_v6 ? "]" : "", (unsigned)origin->port,
+                        "CONNECT %s%s%s:%u HTTP/1.1\r\nHost: %s%s%s:%u\r\n%s%s%s\r\n",
+                        is_v6 ? "[" : "", origin->host, is_v6 ? "]" : "", (unsigned)origin->port,
+                        is_v6 ? "[" : "", origin->host, is_v6 ? "]" : "", (unsigned)origin->port,
                         origin->proxy_auth[0] != '\0' ? "Proxy-Authorization: " : "",
                         origin->proxy_auth, origin->proxy_auth[0] != '\0' ? "\r\n" : "");
     if (size < 0 || (size_t)size >= sizeof dial->request) return PN_ETOO_LARGE;

@@ -130,7 +130,8 @@ struct pn_http_client {
 
 /* ---- connections, for calls ---- */
 
-/* Begins a connection for the call, which has it from then on. PN_ENOMEM and others: nothing was begun. */
+/* Begins a connection for the call, which has it from then on. PN_ENOMEM and others: nothing was
+ * begun. */
 int pn__conn_dial(pn__origin *origin, pn_http_call *call);
 
 /* Sends the call over a kept connection. Negative: the connection was broken and is gone. */
@@ -153,8 +154,8 @@ void pn__call_fail(pn_http_call *call, int err, pn_http_phase phase, const char 
 /* Sends the call again on a fresh connection if that is allowed. */
 bool pn__call_retry(pn_http_call *call, bool nothing_sent);
 
-/* The head of the answer is in call->response: is it followed, is its body kept? Tells on_head, which may
- * cancel the call. */
+/* The head of the answer is in call->response: is it followed, is its body kept? Tells on_head,
+ * which may cancel the call. */
 void pn__call_judge(pn_http_call *call);
 
 /* Gives waiting calls what connections there are or may be made. */

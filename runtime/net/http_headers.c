@@ -35,20 +35,29 @@ size_t pn_http_headers_count(pn_text block, pn_text name) {
     return count;
 }
 
-/* RFC 9110, 5.6.2, a bit for each byte. */
-static const uint64_t token_chars[4] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe, 0, 0};
+/* RFC 9110, 5.6.2. */
+static const bool token_chars[256] = {
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
+    ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1, ['0'] = 1,
+    ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,  ['7'] = 1, ['8'] = 1,
+    ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1,  ['F'] = 1, ['G'] = 1,
+    ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1,  ['N'] = 1, ['O'] = 1,
+    ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1,  ['V'] = 1, ['W'] = 1,
+    ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1,  ['d'] = 1, ['e'] = 1,
+    ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1,  ['l'] = 1, ['m'] = 1,
+    ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1,  ['t'] = 1, ['u'] = 1,
+    ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+};
 
 size_t pn_http_token_size(pn_text text) {
     size_t n = 0;
-    while (n < text.size) {
-        unsigned char c = (unsigned char)text.at[n];
-        if ((token_chars[c >> 6] >> (c & 63) & 1) == 0) break;
-        n++;
-    }
+    while (n < text.size && token_chars[(unsigned char)text.at[n]]) n++;
     return n;
 }
 
-bool pn_http_is_token(pn_text text) { return text.size > 0 && pn_http_token_size(text) == text.size; }
+bool pn_http_is_token(pn_text text) {
+    return text.size > 0 && pn_http_token_size(text) == text.size;
+}
 
 bool pn_http_headers_valid(pn_text name, pn_text value) {
     if (!pn_http_is_token(name)) return false;

@@ -1,8 +1,8 @@
 /*
  * http_headers.h - header lines as they came: a block of "name: value\r\n", looked into when asked.
  *
- * Nothing is parsed ahead. A block that the parser has accepted is well formed (every line has a name
- * that is a token, a colon, no control characters, CRLF), so walking it cannot fail.
+ * Nothing is parsed ahead. A block that the parser has accepted is well formed (every line has a
+ * name that is a token, a colon, no control characters, CRLF), so walking it cannot fail.
  */
 #ifndef PN_NET_HTTP_HEADERS_H
 #define PN_NET_HTTP_HEADERS_H
@@ -19,8 +19,8 @@ pn_text pn_http_headers_find(pn_text block, pn_text name);
 /* How many lines have that name. */
 size_t pn_http_headers_count(pn_text block, pn_text name);
 
-/* Whether a line may be sent: a token as name, a value without CR, LF, NUL and other control characters
- * but the tab. What fails this would let a script's data write headers of its own. */
+/* Whether a line may be sent: a token as name, a value without CR, LF, NUL and other control
+ * characters but the tab. What fails this would let a script's data write headers of its own. */
 bool pn_http_headers_valid(pn_text name, pn_text value);
 
 /* How many bytes at the front make a token (RFC 9110, 5.6.2). */

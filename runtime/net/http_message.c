@@ -62,8 +62,8 @@ int pn_http_message_keep_head(pn_http_message *message, pn_slabs *slabs, const p
     return 0;
 }
 
-/* Behind the last slice in the same slab; chunk framing between the head and the first piece is kept
- * with it, between pieces it is not there any more. */
+/* Behind the last slice in the same slab; chunk framing between the head and the first piece is
+ * kept with it, between pieces it is not there any more. */
 static bool extend_last(pn_http_message *message, const char *data, size_t size) {
     pn_slice *last = message->last;
     const char *end = last->data + last->size;
@@ -202,15 +202,16 @@ bool pn_http_message_gather(const pn_http_message *message, pn_buf *out) {
 
 /* ---- receiving ---- */
 
-void pn_http_receiver_init(pn_http_receiver *receiver, bool is_request, const pn_http_limits *limits,
-                           pn_ledger *ledger) {
+void pn_http_receiver_init(pn_http_receiver *receiver, bool is_request,
+                           const pn_http_limits *limits, pn_ledger *ledger) {
     pn_http_parser_init(&receiver->parser, is_request, limits);
     pn_buf_init(&receiver->partial, &ledger->door);
 }
 
 void pn_http_receiver_close(pn_http_receiver *receiver) { pn_buf_close(&receiver->partial); }
 
-int pn_http_receiver_begin(pn_http_receiver *receiver, pn_http_input *input, char *data, size_t size) {
+int pn_http_receiver_begin(pn_http_receiver *receiver, pn_http_input *input, char *data,
+                           size_t size) {
     *input = (pn_http_input){data, size, true};
     if (PN_LIKELY(receiver->partial.size == 0)) return 0;
     if (!pn_buf_add(&receiver->partial, data, size)) return PN_ENOMEM;

@@ -1,12 +1,13 @@
 /*
  * http_message.h - a message that was received, kept as it came.
  *
- * Design. The head and the body stay where the reads put them, as slices of slabs (slab.h); nothing is
- * copied unless it came in scraps. Headers are looked up in the raw head when asked for, the body is
- * handed out in pieces, gathered or decoded when asked for, and only counted when nobody keeps it.
+ * Design. The head and the body stay where the reads put them, as slices of slabs (slab.h); nothing
+ * is copied unless it came in scraps. Headers are looked up in the raw head when asked for, the
+ * body is handed out in pieces, gathered or decoded when asked for, and only counted when nobody
+ * keeps it.
  *
- * Whoever owns messages can be charged for them: `charge` is told of every byte that is held and let go,
- * and may refuse one that is to be held.
+ * Whoever owns messages can be charged for them: `charge` is told of every byte that is held and
+ * let go, and may refuse one that is to be held.
  *
  * Views into a message (headers, body) are valid until the loop turns: its bytes may move then.
  * Threads: one.
@@ -18,23 +19,23 @@
 #include "net/http_parser.h"
 #include "net/slab.h"
 
-/* A scrap of a body below this is copied to the one before it, so that a peer that sends byte by byte
- * costs no slice for each. */
+/* A scrap of a body below this is copied to the one before it, so that a peer that sends byte by
+ * byte costs no slice for each. */
 #define PN_HTTP_SCRAP_BYTES 1024
 
-/* Told that `bytes` more (or less, negative) are held for `owner`. False refuses more; the receiving
- * engine then fails with PN_ENOMEM. Letting go is never refused. */
+/* Told that `bytes` more (or less, negative) are held for `owner`. False refuses more; the
+ * receiving engine then fails with PN_ENOMEM. Letting go is never refused. */
 typedef bool (*pn_http_charge_fn)(void *owner, int64_t bytes);
 
 typedef struct pn_http_message {
     pn_slabs *slabs; /* NULL: nothing is held */
     pn_http_head head;
-    pn_slice first;     /* the head, and what of the body lies behind it */
-    pn_slice *last;     /* &first, or the last of the list behind it */
-    pn_slice *trailers; /* NULL: none */
-    uint32_t body_at;   /* where in `first` the body begins */
-    uint64_t body_bytes; /* received, kept or not */
-    bool body_kept;      /* false: body_bytes is all that is known of it */
+    pn_slice first;           /* the head, and what of the body lies behind it */
+    pn_slice *last;           /* &first, or the last of the list behind it */
+    pn_slice *trailers;       /* NULL: none */
+    uint32_t body_at;         /* where in `first` the body begins */
+    uint64_t body_bytes;      /* received, kept or not */
+    bool body_kept;           /* false: body_bytes is all that is known of it */
     pn_http_charge_fn charge; /* NULL: nobody */
     void *charge_owner;
     uint64_t held_bytes;
@@ -44,8 +45,8 @@ typedef struct pn_http_message {
 void pn_http_message_init(pn_http_message *message, pn_http_charge_fn charge, void *charge_owner);
 void pn_http_message_close(pn_http_message *message); /* lets all go; idempotent */
 
-/* For the engines. `in_slab`: the bytes lie in the room that was reserved last; else they are copied.
- * PN_ENOMEM. */
+/* For the engines. `in_slab`: the bytes lie in the room that was reserved last; else they are
+ * copied. PN_ENOMEM. */
 int pn_http_message_keep_head(pn_http_message *message, pn_slabs *slabs, const pn_http_head *head,
                               char *data, bool in_slab);
 int pn_http_message_keep_body(pn_http_message *message, char *data, size_t size, bool in_slab);
@@ -89,13 +90,14 @@ typedef struct pn_http_input {
     bool in_slab;
 } pn_http_input;
 
-void pn_http_receiver_init(pn_http_receiver *receiver, bool is_request, const pn_http_limits *limits,
-                           pn_ledger *ledger);
+void pn_http_receiver_init(pn_http_receiver *receiver, bool is_request,
+                           const pn_http_limits *limits, pn_ledger *ledger);
 void pn_http_receiver_close(pn_http_receiver *receiver); /* idempotent */
 
-/* Begins with what was read; PN_ENOMEM. Then next until PN_HTTP_MORE, then end: what was not used is
- * kept for the next read; PN_ENOMEM. */
-int pn_http_receiver_begin(pn_http_receiver *receiver, pn_http_input *input, char *data, size_t size);
+/* Begins with what was read; PN_ENOMEM. Then next until PN_HTTP_MORE, then end: what was not used
+ * is kept for the next read; PN_ENOMEM. */
+int pn_http_receiver_begin(pn_http_receiver *receiver, pn_http_input *input, char *data,
+                           size_t size);
 int pn_http_receiver_end(pn_http_receiver *receiver, pn_http_input *input);
 
 /* As pn_http_parser_next, which moves the input on. */

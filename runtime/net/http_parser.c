@@ -135,7 +135,8 @@ static int check_status_line(pn_http_parser *parser, pn_text line) {
         !pn_text_is_digit(digit[2])) {
         return bad(parser, "the status is not a number from 100 to 999");
     }
-    if (line.size > 12 && line.at[12] != ' ') return bad(parser, "the status has more than 3 digits");
+    if (line.size > 12 && line.at[12] != ' ')
+        return bad(parser, "the status has more than 3 digits");
     for (size_t i = 12; i < line.size; i++) {
         unsigned char c = (unsigned char)line.at[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f) {
@@ -145,8 +146,8 @@ static int check_status_line(pn_http_parser *parser, pn_text line) {
     return 0;
 }
 
-/* Before the first line is complete: is this HTTP at all? A TLS hello on a plain port should not wait
- * for a time-out. */
+/* Before the first line is complete: is this HTTP at all? A TLS hello on a plain port should not
+ * wait for a time-out. */
 static int check_beginning(pn_http_parser *parser, const char *data, size_t size) {
     if (parser->is_request) {
         if (data[0] < 'A' || data[0] > 'Z') return bad(parser, "the request has no method");
@@ -182,13 +183,15 @@ static int note_length(pn_http_parser *parser, pn_text value) {
 static int note_header(pn_http_parser *parser, pn_text name, pn_text value) {
     switch (name.at[0] | 0x20) {
     case 'h':
-        if (parser->is_request && pn_text_equal_nocase(name, PN_TEXT("host"))) return note_host(parser);
+        if (parser->is_request && pn_text_equal_nocase(name, PN_TEXT("host")))
+            return note_host(parser);
         break;
     case 't':
         if (pn_text_equal_nocase(name, PN_TEXT("transfer-encoding"))) parser->has_coding = true;
         break;
     case 'c':
-        if (pn_text_equal_nocase(name, PN_TEXT("content-length"))) return note_length(parser, value);
+        if (pn_text_equal_nocase(name, PN_TEXT("content-length")))
+            return note_length(parser, value);
         break;
     case 'e':
         if (parser->is_request && pn_text_equal_nocase(name, PN_TEXT("expect"))) {
@@ -223,22 +226,31 @@ static int check_start_line(pn_http_parser *parser, pn_text line) {
     return check_status_line(parser, line);
 }
 
-/* Looks at the lines that are complete. 1: the empty line was among them, parser->scanned is behind it;
- * 0: not yet; or an error. */
+/* The next line end at or behind parser->searched. 1: found, *cr is its CR; 0: not yet; or an
+ * error. */
+static int find_line_end(pn_http_parser *parser, const char *data, size_t size, const char **cr) {
+    const char *from = data + parser->searched;
+    size_t left = size - parser->searched;
+    *cr = memchr(from, '\r', left);
+    if (PN_LIKELY(*cr != NULL && *cr + 1 < data + size)) {
+        return (*cr)[1] == '\n' ? 1 : bad(parser, "a CR without LF");
+    }
+    if (memchr(from, '\n', left) != NULL) return bad(parser, "a line ends without CR");
+    parser->searched = (uint32_t)(*cr != NULL ? *cr - data : (ptrdiff_t)size);
+    return 0;
+}
+
+/* Looks at the lines that are complete. 1: the empty line was among them, parser->scanned is behind
+ * it; 0: not yet; or an error. */
 static int scan_lines(pn_http_parser *parser, const char *data, size_t size) {
-    while (true) {
-        const char *from = data + parser->searched;
-        const char *lf = memchr(from, '\n', size - parser->searched);
-        if (lf == NULL) {
-            parser->searched = (uint32_t)size;
-            return 0;
-        }
+    const char *cr;
+    int found;
+    while ((found = find_line_end(parser, data, size, &cr)) == 1) {
         const char *line = data + parser->scanned;
-        if (lf == line || lf[-1] != '\r') return bad(parser, "a line ends without CR");
-        size_t line_size = (size_t)(lf - line) - 1;
-        if (memchr(line, '\r', line_size) != NULL) return bad(parser, "a line has a CR within");
+        size_t line_size = (size_t)(cr - line);
+        if (memchr(line, '\n', line_size) != NULL) return bad(parser, "a line ends without CR");
         bool is_start = parser->scanned == 0 && parser->state == STATE_HEAD;
-        parser->scanned = parser->searched = (uint32_t)(lf + 1 - data);
+        parser->scanned = parser->searched = (uint32_t)(cr + 2 - data);
         int err = 0;
         if (is_start) {
             err = line_size == 0 ? bad(parser, "the start line is empty")
@@ -251,6 +263,7 @@ static int scan_lines(pn_http_parser *parser, const char *data, size_t size) {
         }
         if (err != 0) return err;
     }
+    return found;
 }
 
 /* As scan_lines, within the limit for heads. */
@@ -284,7 +297,8 @@ static int check_coding(pn_http_parser *parser, pn_text headers) {
     if (parser->head.minor == 0) return bad(parser, "a transfer coding in HTTP/1.0");
     if (pn_http_headers_count(headers, name) > 1) return bad(parser, "two transfer codings");
     if (!pn_text_equal_nocase(value, PN_TEXT("chunked"))) {
-        return fail(parser, PN_EBAD_HTTP, STATUS_NOT_IMPLEMENTED, "the transfer coding is not chunked");
+        return fail(parser, PN_EBAD_HTTP, STATUS_NOT_IMPLEMENTED,
+                    "the transfer coding is not chunked");
     }
     parser->head.body_kind = PN_HTTP_BODY_CHUNKED; /* llhttp misses it with a tab behind */
     return 0;
@@ -453,7 +467,8 @@ static bool take_framing(pn_http_parser *parser, char c) {
     pn_unreachable();
 }
 
-/* Takes what is there of a chunk's data; what comes behind another chunk is moved over the framing. */
+/* Takes what is there of a chunk's data; what comes behind another chunk is moved over the
+ * framing. */
 static size_t take_data(pn_http_parser *parser, char *data, size_t size, pn_http_piece *piece) {
     if (size > parser->body_left) size = (size_t)parser->body_left;
     if (piece->body == NULL) piece->body = data;
@@ -487,8 +502,8 @@ static int next_of_stream(pn_http_parser *parser, char *data, size_t size, pn_ht
     return give(parser, data, size, piece);
 }
 
-/* The names were checked with the lines. Trailers are left alone: nothing in them may change what the
- * head said (RFC 9110, 6.5.1). */
+/* The names were checked with the lines. Trailers are left alone: nothing in them may change what
+ * the head said (RFC 9110, 6.5.1). */
 static int check_trailers(pn_http_parser *parser, const char *data) {
     pn_text lines = pn_text_make(data, parser->scanned - 2), name, value;
     while (pn_http_headers_next(&lines, &name, &value)) {

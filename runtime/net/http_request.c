@@ -101,8 +101,7 @@ void pn__origin_release(pn__origin *origin) {
 /* ---- basic authentication ---- */
 
 static void add_base64(pn_buf *out, const unsigned char *bytes, size_t size) {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < size; i += 3) {
         uint32_t group = (uint32_t)bytes[i] << 16;
         if (i + 1 < size) group |= (uint32_t)bytes[i + 1] << 8;
@@ -179,7 +178,8 @@ static int note_header(draft *d, const pn_http_header *header) {
     }
     if (pn_text_equal_nocase(name, PN_TEXT("content-length")) ||
         pn_text_equal_nocase(name, PN_TEXT("transfer-encoding"))) {
-        return refuse(d, PN_EBAD_VALUE, "Content-Length and Transfer-Encoding follow from the body");
+        return refuse(d, PN_EBAD_VALUE,
+                      "Content-Length and Transfer-Encoding follow from the body");
     }
     if (pn_text_equal_nocase(name, PN_TEXT("host"))) {
         if (d->has_host) return refuse(d, PN_EBAD_VALUE, "there are two Host headers");
@@ -271,7 +271,8 @@ static int find_proxy(draft *d) {
     return add_auth_of_url(&d->proxy_auth, d->proxy.userinfo) ? 0 : PN_ENOMEM;
 }
 
-/* The default trust is loaded when it is first needed: reading the system's authorities takes long. */
+/* The default trust is loaded when it is first needed: reading the system's authorities takes
+ * long. */
 static int find_tls(draft *d) {
     if (d->url.scheme != PN_URL_HTTPS) return 0;
     pn_http_client *client = d->client;
@@ -400,8 +401,8 @@ pn_text pn_http_request_method(const pn_http_request *request) { return request-
 /* Secrets go nowhere but where they were meant for: the same scheme or better, host and port. */
 static bool is_same_place(const pn_url *from, const pn_url *to) {
     if (from->scheme == PN_URL_HTTPS && to->scheme != PN_URL_HTTPS) return false;
-    bool is_upgrade = from->scheme == PN_URL_HTTP && to->scheme == PN_URL_HTTPS && !from->has_port &&
-                      !to->has_port;
+    bool is_upgrade = from->scheme == PN_URL_HTTP && to->scheme == PN_URL_HTTPS &&
+                      !from->has_port && !to->has_port;
     return pn_text_equal_nocase(from->host, to->host) && (from->port == to->port || is_upgrade);
 }
 

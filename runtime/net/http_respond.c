@@ -12,21 +12,54 @@ typedef struct status_text {
 } status_text;
 
 static const status_text status_texts[] = {
-    {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {203, "Non-Authoritative Information"},
-    {204, "No Content"}, {205, "Reset Content"}, {206, "Partial Content"}, {300, "Multiple Choices"},
-    {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
-    {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
-    {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"}, {404, "Not Found"},
-    {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {407, "Proxy Authentication Required"},
-    {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"},
-    {412, "Precondition Failed"}, {413, "Content Too Large"}, {414, "URI Too Long"},
-    {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"}, {417, "Expectation Failed"},
-    {418, "I'm a teapot"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-    {425, "Too Early"}, {426, "Upgrade Required"}, {428, "Precondition Required"},
-    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-    {451, "Unavailable For Legal Reasons"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
-    {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
-    {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {203, "Non-Authoritative Information"},
+    {204, "No Content"},
+    {205, "Reset Content"},
+    {206, "Partial Content"},
+    {300, "Multiple Choices"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {418, "I'm a teapot"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {425, "Too Early"},
+    {426, "Upgrade Required"},
+    {428, "Precondition Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
 };
 
 const char *pn_http_status_text(unsigned status) {
@@ -65,10 +98,10 @@ static void refresh_date(pn_http_server *server) {
     time_t seconds = (time_t)(unix_ns / 1000000000ULL);
     struct tm tm;
     gmtime_r(&seconds, &tm);
-    int size = snprintf(server->date, sizeof server->date,
-                        "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[seconds / 86400 % 7],
-                        tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
-                        tm.tm_sec);
+    int size =
+        snprintf(server->date, sizeof server->date, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
+                 days[seconds / 86400 % 7], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
+                 tm.tm_hour, tm.tm_min, tm.tm_sec);
     server->date_size = (uint32_t)size;
     server->date_until_ns = server->io->now_ns + 1000000000ULL - unix_ns % 1000000000ULL;
 }
@@ -78,8 +111,8 @@ static void add_date(pn_buf *out, pn_http_server *server) {
     pn_buf_add(out, server->date, server->date_size);
 }
 
-/* Content-Length, the coding and Connection are ours; what a handler says of them would be a lie or the
- * same again. A wish to close is taken. */
+/* Content-Length, the coding and Connection are ours; what a handler says of them would be a lie or
+ * the same again. A wish to close is taken. */
 static bool are_valid(pn__session *session, const pn_http_header *headers, size_t count) {
     for (size_t i = 0; i < count; i++) {
         pn_text name = headers[i].name;
@@ -117,7 +150,8 @@ static void add_connection(pn_buf *out, const pn__session *session) {
 static bool forbids_body(unsigned status) { return status == 204 || status == 304; }
 
 /* All of the head. The size is not said for UINT64_MAX and where there is none to say. */
-static void add_head(pn_http_exchange *x, const pn_http_header *headers, size_t count, uint64_t size) {
+static void add_head(pn_http_exchange *x, const pn_http_header *headers, size_t count,
+                     uint64_t size) {
     pn__session *session = x->session;
     pn_http_server *server = session->server;
     pn_buf *out = &server->out;
@@ -232,7 +266,7 @@ int pn_http_exchange_write(pn_http_exchange *x, const char *data, size_t size) {
         x->left -= size;
     }
     if (size == 0 || x->has_no_body) return 0; /* an empty chunk would end the answer */
-    x->is_told = true; /* by our result */
+    x->is_told = true;                         /* by our result */
     size_t start = pn__session_begin_output(x->session);
     add_piece(x, data, size);
     pn__session_submit(x->session, start, PN_TEXT_NONE);
@@ -296,7 +330,8 @@ pn_text pn_http_exchange_query(const pn_http_exchange *x) {
 
 pn_http_message *pn_http_exchange_request(pn_http_exchange *x) { return &x->request; }
 
-bool pn_http_exchange_param_at(const pn_http_exchange *x, uint32_t i, pn_text *name, pn_text *value) {
+bool pn_http_exchange_param_at(const pn_http_exchange *x, uint32_t i, pn_text *name,
+                               pn_text *value) {
     return pn_http_match_param(&x->match, i, pn_http_exchange_path(x), name, value);
 }
 

@@ -1,11 +1,11 @@
 /*
  * http_router.h - from "METHOD /path" to a handler.
  *
- * A pattern is a method (or "*", any) and a path whose segments are literal, ":name" (one segment that is
- * not empty) or, as the last one, "*" (all the rest, perhaps empty). At each segment a literal wins over a
- * name and a name over "*", with a way back when the winner leads nowhere. HEAD is answered by what
- * answers GET when it has no handler of its own. Literals are compared percent-decoded; nothing else is
- * normalised: "/a", "/a/" and "//a" are three paths.
+ * A pattern is a method (or "*", any) and a path whose segments are literal, ":name" (one segment
+ * that is not empty) or, as the last one, "*" (all the rest, perhaps empty). At each segment a
+ * literal wins over a name and a name over "*", with a way back when the winner leads nowhere. HEAD
+ * is answered by what answers GET when it has no handler of its own. Literals are compared
+ * percent-decoded; nothing else is normalised: "/a", "/a/" and "//a" are three paths.
  *
  * Handlers are pointers that the router does not look into. Threads: one.
  */
@@ -16,9 +16,9 @@
 #include "memory/ledger.h"
 #include "net/text.h"
 
-#define PN_HTTP_PARAMS_MAX        16   /* in one pattern */
+#define PN_HTTP_PARAMS_MAX        16 /* in one pattern */
 #define PN_HTTP_PATTERN_BYTES_MAX 1024
-#define PN_HTTP_SEGMENTS_MAX      64   /* in one pattern */
+#define PN_HTTP_SEGMENTS_MAX      64 /* in one pattern */
 
 typedef struct pn_http_router pn_http_router;
 
@@ -42,7 +42,8 @@ int pn_http_router_add(pn_http_router *router, pn_text pattern, void *handler, c
 int pn_http_router_find(const pn_http_router *router, uint8_t method, pn_text path,
                         pn_http_match *match);
 
-/* The i-th parameter: its name ("*" for the rest) and its text, still encoded. `path` as it was matched. */
+/* The i-th parameter: its name ("*" for the rest) and its text, still encoded. `path` as it was
+ * matched. */
 bool pn_http_match_param(const pn_http_match *match, uint32_t i, pn_text path, pn_text *name,
                          pn_text *value);
 

@@ -68,7 +68,8 @@ static void free_server(pn_http_server *server) {
 
 void pn__server_release(pn_http_server *server) {
     if (server->is_closing) {
-        bool is_over = server->session_count == 0 && !server->listener_open && !server->refused_open;
+        bool is_over =
+            server->session_count == 0 && !server->listener_open && !server->refused_open;
         if (is_over) free_server(server);
     } else if (server->accept_waits) {
         accept_one(server);
@@ -144,7 +145,8 @@ static int listen_tcp(pn_http_server *server) {
     pn_text host = server->options.host;
     if (host.at == NULL) host = PN_TEXT("127.0.0.1");
     if (!pn_address_parse(&address, host, server->options.port)) return PN_EBAD_CONFIG;
-    if (pn_address_port(&address) != server->options.port) return PN_EBAD_CONFIG; /* one in the host */
+    if (pn_address_port(&address) != server->options.port)
+        return PN_EBAD_CONFIG; /* one in the host */
     int err = uv_tcp_bind(&server->listener.tcp, &address.any, 0);
     if (err == 0) {
         err = uv_listen(&server->listener.stream, server->options.backlog, on_connection);
@@ -181,7 +183,8 @@ static int begin_listening(pn_http_server *server) {
     return is_unix ? listen_unix(server) : listen_tcp(server);
 }
 
-int pn_http_server_create(pn_io *io, const pn_http_server_options *options, pn_http_server **result) {
+int pn_http_server_create(pn_io *io, const pn_http_server_options *options,
+                          pn_http_server **result) {
     pn_http_server *server = pn_mem_try_zeroed(io->ledger, sizeof *server);
     if (server == NULL) return PN_ENOMEM;
     server->io = io;

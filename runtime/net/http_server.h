@@ -1,20 +1,20 @@
 /*
  * http_server.h - an HTTP/1.1 server: tcp or unix, with or without TLS, bounded everywhere.
  *
- * Design. A connection reads one request at a time and answers in order; what a client sends ahead waits,
- * at most PN_HTTP_AHEAD_BYTES of it, then its socket does. Requests lie where they were read to
- * (http_message.h), so an idle connection holds no buffer. Answers to requests that came in one read leave
- * in one write. A connection has one timer, moved only when it must be earlier.
+ * Design. A connection reads one request at a time and answers in order; what a client sends ahead
+ * waits, at most PN_HTTP_AHEAD_BYTES of it, then its socket does. Requests lie where they were read
+ * to (http_message.h), so an idle connection holds no buffer. Answers to requests that came in one
+ * read leave in one write. A connection has one timer, moved only when it must be earlier.
  *
- * Slow and hostile clients meet named limits: the size and number of headers, the body's size, the time a
- * head may take, a minimum of progress in bodies and in reading our answers, idle time, connections.
- * What HTTP forbids is answered (400, 413, 431, 501, 505 ...) and the connection ended, lingering for a
- * moment so that the answer is not lost to a reset.
+ * Slow and hostile clients meet named limits: the size and number of headers, the body's size, the
+ * time a head may take, a minimum of progress in bodies and in reading our answers, idle time,
+ * connections. What HTTP forbids is answered (400, 413, 431, 501, 505 ...) and the connection
+ * ended, lingering for a moment so that the answer is not lost to a reset.
  *
  * Exchanges. A handler gets an exchange and ends it exactly once: by pn_http_exchange_respond, by
- * _finish after _start, or by _abort. Until then the exchange and its request are there, whatever the
- * client does: when that goes away, on_abort says so once, what is written is dropped, and the exchange
- * must still be ended. Views into the request are valid until the loop turns.
+ * _finish after _start, or by _abort. Until then the exchange and its request are there, whatever
+ * the client does: when that goes away, on_abort says so once, what is written is dropped, and the
+ * exchange must still be ended. Views into the request are valid until the loop turns.
  *
  * SIGPIPE must be ignored by the process. Threads: the io's.
  */
@@ -53,12 +53,12 @@ typedef struct pn_http_handler {
 } pn_http_handler;
 
 typedef struct pn_http_server_options {
-    pn_text host;        /* an address; at NULL: 127.0.0.1 */
-    uint16_t port;       /* 0: any free one */
-    pn_text socket_path; /* a unix socket instead; at NULL: none. What is there must not be */
-    int backlog;         /* 0 and the like below: the default */
-    pn_tls *tls;         /* NULL: plain. Grabbed */
-    pn_http_router *router; /* of pn_http_handler; must outlive the server */
+    pn_text host;              /* an address; at NULL: 127.0.0.1 */
+    uint16_t port;             /* 0: any free one */
+    pn_text socket_path;       /* a unix socket instead; at NULL: none. What is there must not be */
+    int backlog;               /* 0 and the like below: the default */
+    pn_tls *tls;               /* NULL: plain. Grabbed */
+    pn_http_router *router;    /* of pn_http_handler; must outlive the server */
     pn_http_handler *fallback; /* what no route has; NULL: 404, and 405 with Allow */
     uint32_t head_bytes_max, header_count_max;
     uint64_t body_bytes_max;
@@ -67,24 +67,28 @@ typedef struct pn_http_server_options {
     pn_text server_name; /* for a Server header; at NULL: none is sent */
     /* Told of each answer when it is handed to the kernel; may be NULL. */
     void (*on_answered)(pn_http_exchange *x, unsigned status);
-    /* After pn_http_server_close, when all is over; the server's memory goes behind it. May be NULL. */
+    /* After pn_http_server_close, when all is over; the server's memory goes behind it. May be
+     * NULL. */
     void (*on_closed)(void *user);
     pn_http_charge_fn charge; /* of what requests hold */
     void *user;
 } pn_http_server_options;
 
 /* Listens. PN_ENOMEM, PN_EBAD_CONFIG (the host), or what bind and listen said (-EADDRINUSE ...). */
-int pn_http_server_create(pn_io *io, const pn_http_server_options *options, pn_http_server **server);
+int pn_http_server_create(pn_io *io, const pn_http_server_options *options,
+                          pn_http_server **server);
 
-/* Accepts no more, closes idle connections, lets exchanges end within the grace, then aborts them. The
- * server is gone after on_closed, which may come before this returns. A second call shortens the grace. */
+/* Accepts no more, closes idle connections, lets exchanges end within the grace, then aborts them.
+ * The server is gone after on_closed, which may come before this returns. A second call shortens
+ * the grace. */
 void pn_http_server_close(pn_http_server *server, uint64_t grace_ns);
 
 uint16_t pn_http_server_port(const pn_http_server *server); /* 0 for a unix socket */
 
 typedef struct pn_http_server_stats {
     uint32_t connections, exchanges; /* now */
-    uint64_t accepted, requests, refused /* by us: 4xx and 5xx of the server's own */, timed_out, aborted;
+    uint64_t accepted, requests, refused /* by us: 4xx and 5xx of the server's own */, timed_out,
+        aborted;
     uint64_t accept_errors;
     size_t connection_bytes; /* what one connection takes here when it is idle */
     uint32_t slabs;
@@ -100,9 +104,11 @@ pn_text pn_http_exchange_path(const pn_http_exchange *x);  /* still encoded */
 pn_text pn_http_exchange_query(const pn_http_exchange *x); /* without '?'; for pn_form_next */
 pn_http_message *pn_http_exchange_request(pn_http_exchange *x);
 
-/* Appends the decoded parameter of the route. PN_ENOT_FOUND, PN_EBAD_VALUE (broken escapes), PN_ENOMEM. */
+/* Appends the decoded parameter of the route. PN_ENOT_FOUND, PN_EBAD_VALUE (broken escapes),
+ * PN_ENOMEM. */
 int pn_http_exchange_param(const pn_http_exchange *x, pn_text name, pn_buf *out);
-bool pn_http_exchange_param_at(const pn_http_exchange *x, uint32_t i, pn_text *name, pn_text *value);
+bool pn_http_exchange_param_at(const pn_http_exchange *x, uint32_t i, pn_text *name,
+                               pn_text *value);
 
 const pn_http_handler *pn_http_exchange_handler(const pn_http_exchange *x);
 pn_http_server *pn_http_exchange_server(const pn_http_exchange *x);
@@ -118,23 +124,24 @@ void pn_http_exchange_resume(pn_http_exchange *x);
 
 /* ---- the response ---- */
 
-/* The whole answer. Headers are sent as given; Content-Length, Date, Connection and the like are the
- * server's. Ends the exchange, but for PN_EBAD_VALUE: a header or status that cannot be sent, nothing was
- * done. */
+/* The whole answer. Headers are sent as given; Content-Length, Date, Connection and the like are
+ * the server's. Ends the exchange, but for PN_EBAD_VALUE: a header or status that cannot be sent,
+ * nothing was done. */
 int pn_http_exchange_respond(pn_http_exchange *x, unsigned status, const pn_http_header *headers,
                              size_t header_count, pn_text body);
 
-/* An answer in pieces: `size` bytes, or any number when it is UINT64_MAX (chunked; until the end of the
- * connection for HTTP/1.0). PN_EBAD_VALUE as above. */
+/* An answer in pieces: `size` bytes, or any number when it is UINT64_MAX (chunked; until the end of
+ * the connection for HTTP/1.0). PN_EBAD_VALUE as above. */
 int pn_http_exchange_start(pn_http_exchange *x, unsigned status, const pn_http_header *headers,
                            size_t header_count, uint64_t size);
 
-/* 0: gone; 1: taken, but write no more before on_writable. PN_EBAD_VALUE: not started, not writable, or
- * more than the size; PN_ECLOSED: the client is gone. */
+/* 0: gone; 1: taken, but write no more before on_writable. PN_EBAD_VALUE: not started, not
+ * writable, or more than the size; PN_ECLOSED: the client is gone. */
 int pn_http_exchange_write(pn_http_exchange *x, const char *data, size_t size);
 bool pn_http_exchange_is_writable(const pn_http_exchange *x);
 
-/* Ends a started answer and the exchange. One that is short of its size ends with the connection. */
+/* Ends a started answer and the exchange. One that is short of its size ends with the
+ * connection. */
 void pn_http_exchange_finish(pn_http_exchange *x);
 
 /* Ends the exchange by cutting the connection. */
@@ -150,8 +157,8 @@ typedef struct pn_http_sse {
     pn_text comment;         /* ": ..." lines, to keep the connection busy */
 } pn_http_sse;
 
-/* Appends one event as text/event-stream has it; each line of data gets its own field. PN_EBAD_VALUE,
- * PN_ENOMEM. */
+/* Appends one event as text/event-stream has it; each line of data gets its own field.
+ * PN_EBAD_VALUE, PN_ENOMEM. */
 int pn_http_sse_write(pn_buf *out, const pn_http_sse *event);
 
 /* Starts an answer of events: type, no caching. */

@@ -1,8 +1,8 @@
 /*
- * A server's connection. It reads a request, gives it to a handler, sends the answer, and begins again;
- * see http_server.h. After each event of a handler the session may have gone on or be closed, so code that
- * continues looks at its state first. A session's memory goes when its stream has closed and no handler
- * has its exchange.
+ * A server's connection. It reads a request, gives it to a handler, sends the answer, and begins
+ * again; see http_server.h. After each event of a handler the session may have gone on or be
+ * closed, so code that continues looks at its state first. A session's memory goes when its stream
+ * has closed and no handler has its exchange.
  */
 #include "net/http_session.h"
 
@@ -89,8 +89,9 @@ static bool has_progressed(const pn__session *session, uint64_t bytes_now) {
     return bytes_now - session->progress_bytes >= PN_HTTP_PROGRESS_BYTES;
 }
 
-/* What the client's side has taken. The kernel says that it has room again only when much of its buffer is
- * free, so what it still holds is asked for: a client that reads slowly but steadily makes progress. */
+/* What the client's side has taken. The kernel says that it has room again only when much of its
+ * buffer is free, so what it still holds is asked for: a client that reads slowly but steadily
+ * makes progress. */
 static uint64_t bytes_taken(const pn__session *session) {
     const pn_stream *stream = &session->stream;
     uv_os_fd_t fd;
@@ -264,7 +265,8 @@ static void go_on(pn__session *session) {
         if (session == session->server->feeding) {
             session->state = PN__SESSION_ENDING; /* feed knows what was not read */
         } else {
-            end_connection(session, !session->exchange.body_is_over || session->in.partial.size > 0);
+            end_connection(session,
+                           !session->exchange.body_is_over || session->in.partial.size > 0);
         }
         return;
     }
@@ -276,7 +278,8 @@ static void go_on(pn__session *session) {
         close_session(session);
         return;
     }
-    if (!session->is_ended && pn_stream_start_reading(&session->stream) != 0) close_session(session);
+    if (!session->is_ended && pn_stream_start_reading(&session->stream) != 0)
+        close_session(session);
 }
 
 void pn__session_finish(pn__session *session) {
@@ -420,7 +423,8 @@ static void take_body(pn__session *session, const pn_http_piece *piece, bool in_
     pn_http_exchange *x = &session->exchange;
     if (piece->body_size == 0) return;
     if (!x->handler->streams_body) {
-        if (pn_http_message_keep_body(&x->request, piece->body, piece->body_size, in_slab) == 0) return;
+        if (pn_http_message_keep_body(&x->request, piece->body, piece->body_size, in_slab) == 0)
+            return;
         pn__answer_error(session, 503, false, PN_TEXT_NONE);
         return;
     }
@@ -458,7 +462,8 @@ static bool may_parse(const pn__session *session) {
            !is_sending(session);
 }
 
-static void take(pn__session *session, int event, const pn_http_piece *piece, char *at, bool in_slab) {
+static void take(pn__session *session, int event, const pn_http_piece *piece, char *at,
+                 bool in_slab) {
     switch (event) {
     case PN_HTTP_HEAD: take_head(session, at, in_slab); break;
     case PN_HTTP_BODY: take_body(session, piece, in_slab); break;
@@ -588,8 +593,8 @@ bool pn__session_accept(pn_http_server *server) {
     pn_list_push(&server->sessions, &session->link);
     server->session_count++;
     server->stats.accepted++;
-    int err = pn_stream_accept(&session->stream, server->io, &stream_events, &server->listener.stream,
-                               server->options.tls);
+    int err = pn_stream_accept(&session->stream, server->io, &stream_events,
+                               &server->listener.stream, server->options.tls);
     if (err != 0) {
         server->stats.accept_errors++;
         close_session(session);

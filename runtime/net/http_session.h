@@ -56,11 +56,11 @@ typedef struct pn__session {
     uint64_t progress_bytes; /* of the stream when the last progress was seen */
     uint8_t state;
     bool has_stream;
-    bool keeps_alive; /* after this answer */
-    bool is_ended;    /* the client sends no more */
-    bool owes_end;    /* a finished answer's last chunk waits for what is pending */
+    bool keeps_alive;  /* after this answer */
+    bool is_ended;     /* the client sends no more */
+    bool owes_end;     /* a finished answer's last chunk waits for what is pending */
     bool has_finished; /* the answer is submitted, but not all with the kernel */
-    bool feeds_later; /* the timer goes on with what was sent ahead */
+    bool feeds_later;  /* the timer goes on with what was sent ahead */
 } pn__session;
 
 struct pn_http_server {
@@ -86,7 +86,7 @@ struct pn_http_server {
     char date[64]; /* "Date: ...\r\n" */
     uint32_t date_size;
     uint64_t date_until_ns; /* of the io's clock */
-    char name[128]; /* "Server: ...\r\n" */
+    char name[128];         /* "Server: ...\r\n" */
     uint32_t name_size;
     size_t text_size;
     char *text; /* a copy of socket_path, NUL-terminated */
@@ -105,8 +105,8 @@ void pn__server_release(pn_http_server *server);
 
 /* ---- sessions, for answers ---- */
 
-/* Where an answer's bytes are appended in server->out; submit sends what is behind `start`, at the latest
- * when the loop that parses ends, and `body` behind it. Not while the session sends. */
+/* Where an answer's bytes are appended in server->out; submit sends what is behind `start`, at the
+ * latest when the loop that parses ends, and `body` behind it. Not while the session sends. */
 size_t pn__session_begin_output(const pn__session *session);
 void pn__session_submit(pn__session *session, size_t start, pn_text body);
 bool pn__session_is_sending(const pn__session *session);

@@ -91,7 +91,8 @@ static size_t room_of(pn_buf *out) {
     return want > 0 && pn_buf_reserve(out, want) ? want : 0;
 }
 
-/* At the output's limit: is there more, or was that all? A byte of room that is not the buffer's tells. */
+/* At the output's limit: is there more, or was that all? A byte of room that is not the buffer's
+ * tells. */
 static int check_limit(pn_inflate *decoder, pn_buf *out) {
     if (out->failed) return PN_ENOMEM;
     z_stream *zlib = &decoder->zlib;

@@ -5,7 +5,8 @@
 
 #define TIMER_SLACK_NS 1000UL
 
-uint64_t pn_settle_pause_ns(uint64_t under_way, uint64_t events, uint64_t window_ns, uint64_t *batch) {
+uint64_t pn_settle_pause_ns(uint64_t under_way, uint64_t events, uint64_t window_ns,
+                            uint64_t *batch) {
     *batch = 0;
     if (events == 0) return 0;
     uint64_t latency_ns = under_way * window_ns / events;

@@ -124,7 +124,8 @@ char *pn_slabs_reserve(pn_slabs *slabs, size_t *room) {
 
 void pn_slice_keep(pn_slabs *slabs, pn_slice *slice, char *data, size_t size) {
     pn_slab *slab = slabs->current;
-    pn_assert(size > 0 && data >= slab->data + slab->used && data + size <= slab->data + DATA_BYTES);
+    pn_assert(size > 0 && data >= slab->data + slab->used &&
+              data + size <= slab->data + DATA_BYTES);
     slice->slab = slab;
     slice->data = data;
     slice->size = (uint32_t)size;

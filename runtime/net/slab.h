@@ -1,18 +1,18 @@
 /*
  * slab.h - where received bytes lie: slabs of 64 KiB, shared by all connections of one engine.
  *
- * Design. A read goes straight into the free end of the current slab. Whoever wants to keep a part of
- * what came makes a slice of it; what nobody keeps is overwritten by the next read. A slab is reused
- * when its last slice is dropped, so an engine whose users look and let go reads into the same warm
- * bytes for ever, without a copy and without an allocation.
+ * Design. A read goes straight into the free end of the current slab. Whoever wants to keep a part
+ * of what came makes a slice of it; what nobody keeps is overwritten by the next read. A slab is
+ * reused when its last slice is dropped, so an engine whose users look and let go reads into the
+ * same warm bytes for ever, without a copy and without an allocation.
  *
- * A few slices that live long must not pin many slabs. A slab that is no longer current is sparse while
- * less than half of it is alive; past PN_SLABS_SPARSE_MAX sparse slabs the slices of the oldest one are
- * copied out to blocks of their own. So what is held is at most twice what is
- * alive, plus that many slabs. Where that memory is not to be had, the slab stays as it is.
+ * A few slices that live long must not pin many slabs. A slab that is no longer current is sparse
+ * while less than half of it is alive; past PN_SLABS_SPARSE_MAX sparse slabs the slices of the
+ * oldest one are copied out to blocks of their own. So what is held is at most twice what is alive,
+ * plus that many slabs. Where that memory is not to be had, the slab stays as it is.
  *
- * A slice's `data` may move at any pn_slabs_reserve: keep offsets, not pointers, over a turn of the loop.
- * Threads: one.
+ * A slice's `data` may move at any pn_slabs_reserve: keep offsets, not pointers, over a turn of the
+ * loop. Threads: one.
  */
 #ifndef PN_NET_SLAB_H
 #define PN_NET_SLAB_H
@@ -50,16 +50,16 @@ typedef struct pn_slabs {
 void pn_slabs_init(pn_slabs *slabs, pn_ledger *ledger);
 void pn_slabs_close(pn_slabs *slabs); /* no slice may be left */
 
-/* Room for a read: at least PN_SLAB_ROOM_MIN_BYTES. NULL without memory. Nothing is taken until a slice
- * is made; the room is the same until then. */
+/* Room for a read: at least PN_SLAB_ROOM_MIN_BYTES. NULL without memory. Nothing is taken until a
+ * slice is made; the room is the same until then. */
 char *pn_slabs_reserve(pn_slabs *slabs, size_t *room);
 
-/* Keeps [data, data + size), size > 0, a part of the room that was reserved last and not given to another
- * slice since. The slice's memory is its owner's and must not move. */
+/* Keeps [data, data + size), size > 0, a part of the room that was reserved last and not given to
+ * another slice since. The slice's memory is its owner's and must not move. */
 void pn_slice_keep(pn_slabs *slabs, pn_slice *slice, char *data, size_t size);
 
-/* Grows a kept slice up to `end`, which must lie in the room that was reserved last. False if another
- * slice or another slab lies between; then nothing is done. */
+/* Grows a kept slice up to `end`, which must lie in the room that was reserved last. False if
+ * another slice or another slab lies between; then nothing is done. */
 bool pn_slice_extend(pn_slabs *slabs, pn_slice *slice, const char *end);
 
 /* Makes a slice of its own block out of a copy. PN_ENOMEM. */

@@ -95,7 +95,8 @@ int pn_stream_connect_unix(pn_stream *stream, pn_io *io, const pn_stream_events 
     if (err != 0) return err;
     size_t size = strlen(path);
     if (size == 0) return -ENOENT;
-    if (size >= sizeof((struct sockaddr_un *)NULL)->sun_path) return -ENAMETOOLONG; /* libuv would cut it */
+    if (size >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+        return -ENAMETOOLONG; /* libuv would cut it */
     uv_pipe_connect(&stream->request.connect, &stream->uv.pipe, path, on_connected);
     return 0;
 }

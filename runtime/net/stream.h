@@ -1,13 +1,14 @@
 /*
  * stream.h - a connection: tcp, unix socket or either with TLS on it, one type.
  *
- * Design. The owner embeds a pn_stream and gives it a table of functions; reads go straight to the room
- * that the owner offers (no buffer in between, TLS decrypts into it); a write is tried at once and only
- * its rest waits for the loop. At most one write is under way. Phases are stamped with the io's clock.
+ * Design. The owner embeds a pn_stream and gives it a table of functions; reads go straight to the
+ * room that the owner offers (no buffer in between, TLS decrypts into it); a write is tried at once
+ * and only its rest waits for the loop. At most one write is under way. Phases are stamped with the
+ * io's clock.
  *
- * Lifetime: libuv's. After a connect or accept, whatever it returned, the stream must be closed, and its
- * memory is free when on_close comes, never earlier. After pn_stream_close no other event comes. An event
- * may close the stream it is called for. Threads: the io's.
+ * Lifetime: libuv's. After a connect or accept, whatever it returned, the stream must be closed,
+ * and its memory is free when on_close comes, never earlier. After pn_stream_close no other event
+ * comes. An event may close the stream it is called for. Threads: the io's.
  */
 #ifndef PN_NET_STREAM_H
 #define PN_NET_STREAM_H
@@ -25,7 +26,8 @@ typedef struct pn_stream_events {
     void (*on_open)(pn_stream *stream, int err);
     /* Where to read to. NULL: no memory; the stream then fails with PN_ENOMEM. */
     char *(*on_room)(pn_stream *stream, size_t *room);
-    /* `size` bytes are at `data`; or size is a negative code, PN_EEOF when the peer will send no more. */
+    /* `size` bytes are at `data`; or size is a negative code, PN_EEOF when the peer will send no
+     * more. */
     void (*on_read)(pn_stream *stream, char *data, ptrdiff_t size);
     /* The write that was under way is done, or failed. */
     void (*on_drain)(pn_stream *stream, int err);
@@ -46,25 +48,25 @@ struct pn_stream {
     } request; /* one at a time: connecting, writing, shutting down */
     pn_io *io;
     const pn_stream_events *events;
-    pn_tls_session *tls; /* NULL: plain */
-    pn_timer later;      /* TLS: bytes that came while reading was stopped */
+    pn_tls_session *tls;               /* NULL: plain */
+    pn_timer later;                    /* TLS: bytes that came while reading was stopped */
     uv_buf_t rest[PN_STREAM_BUFS_MAX]; /* TLS: what of a write is not encrypted yet */
     uint8_t rest_count;
     bool is_open, is_closing, is_reading;
-    bool is_writing;   /* the owner's write is under way */
-    bool is_busy;      /* libuv writes or shuts down */
-    bool is_pumping;   /* TLS: within the loop that decrypts */
-    bool shut_pending; /* shut down when the write is done */
-    bool tls_shut;     /* TLS has said that no more follows */
-    bool is_ended;     /* TLS: the transport has ended */
-    bool is_clean_end; /* the peer said that it ends (without TLS that is the FIN) */
+    bool is_writing;              /* the owner's write is under way */
+    bool is_busy;                 /* libuv writes or shuts down */
+    bool is_pumping;              /* TLS: within the loop that decrypts */
+    bool shut_pending;            /* shut down when the write is done */
+    bool tls_shut;                /* TLS has said that no more follows */
+    bool is_ended;                /* TLS: the transport has ended */
+    bool is_clean_end;            /* the peer said that it ends (without TLS that is the FIN) */
     uint64_t bytes_in, bytes_out; /* on the wire */
     uint64_t connected_ns;        /* when the transport stood */
     uint64_t opened_ns;           /* when TLS stood too */
 };
 
-/* Begins to connect; on_open tells, unless the result is negative. `tls` (may be NULL) is used for a
- * session with `server_name`, which is sent and verified. */
+/* Begins to connect; on_open tells, unless the result is negative. `tls` (may be NULL) is used for
+ * a session with `server_name`, which is sent and verified. */
 int pn_stream_connect(pn_stream *stream, pn_io *io, const pn_stream_events *events,
                       const struct sockaddr *address, pn_tls *tls, const char *server_name);
 int pn_stream_connect_unix(pn_stream *stream, pn_io *io, const pn_stream_events *events,
@@ -81,12 +83,12 @@ int pn_stream_start_tls(pn_stream *stream, pn_tls *tls, const char *server_name)
 int pn_stream_start_reading(pn_stream *stream);
 void pn_stream_stop_reading(pn_stream *stream);
 
-/* 0: all of it is with the kernel. 1: the rest follows and on_drain tells; until then the bytes must stay
- * and no other write begin. Negative: the stream is broken. */
+/* 0: all of it is with the kernel. 1: the rest follows and on_drain tells; until then the bytes
+ * must stay and no other write begin. Negative: the stream is broken. */
 int pn_stream_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count);
 
-/* What can go at once: the number of bytes taken, perhaps 0; or a negative code. TLS takes all, and if the
- * kernel does not, the write is under way and on_drain tells. Not while one is. */
+/* What can go at once: the number of bytes taken, perhaps 0; or a negative code. TLS takes all, and
+ * if the kernel does not, the write is under way and on_drain tells. Not while one is. */
 ptrdiff_t pn_stream_try_write(pn_stream *stream, const uv_buf_t *bufs, unsigned count);
 
 /* No more will be written: after what is under way. */

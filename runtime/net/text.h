@@ -1,8 +1,8 @@
 /*
  * text.h - a view of bytes that somebody else owns, and what protocols ask of such views.
  *
- * Everything here is ASCII: HTTP's names, hosts and tokens are compared without locale. A view may be
- * empty; `at` NULL says that there is no text at all.
+ * Everything here is ASCII: HTTP's names, hosts and tokens are compared without locale. A view may
+ * be empty; `at` NULL says that there is no text at all.
  */
 #ifndef PN_NET_TEXT_H
 #define PN_NET_TEXT_H

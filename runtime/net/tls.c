@@ -208,7 +208,8 @@ static int add_authorities(SSL_CTX *context, const pn_tls_options *options, char
 
 static int set_trust(SSL_CTX *context, const pn_tls_options *options, char *why) {
     bool needs_system = !options->is_server && !options->no_system_authorities;
-    if (needs_system) SSL_CTX_set_default_verify_paths(context); /* none there is no error: none trusted */
+    if (needs_system)
+        SSL_CTX_set_default_verify_paths(context); /* none there is no error: none trusted */
     if (is_set(&options->authorities)) {
         int err = add_authorities(context, options, why);
         if (err != 0) return err;
@@ -232,8 +233,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     (void)ssl;
     const pn_tls *tls = arg;
     unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, out_size, tls->protocols, tls->protocols_size, in, in_size) !=
-        OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&chosen, out_size, tls->protocols, tls->protocols_size, in,
+                              in_size) != OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *out = chosen;

@@ -3,8 +3,8 @@
  *
  * A pn_tls is one set of options (trust, certificate, versions) compiled once and shared by all
  * connections that use it; a pn_tls_session is one connection. Clients verify by default: the chain
- * against the system's authorities and those given, the name or address against the certificate. Clients
- * resume sessions: the last ticket of each server name is kept with the pn_tls.
+ * against the system's authorities and those given, the name or address against the certificate.
+ * Clients resume sessions: the last ticket of each server name is kept with the pn_tls.
  *
  * OpenSSL's own memory is not in our ledgers. Private keys are read once and not kept as text.
  * Threads: a pn_tls and its sessions belong to one thread.
@@ -47,7 +47,7 @@ typedef struct pn_tls_options {
     bool is_server;
     pn_tls_source certificate; /* with its chain; a server needs it */
     pn_tls_source key;
-    const char *key_password; /* NULL: none */
+    const char *key_password;  /* NULL: none */
     pn_tls_source authorities; /* trusted in addition; a server's only ones for clients */
     bool no_system_authorities;
     bool insecure_skip_verify; /* clients: take any certificate for any name */
@@ -58,7 +58,8 @@ typedef struct pn_tls_options {
     const char *const *protocols; /* for ALPN, best first, NULL at the end; NULL: HTTP/1 */
 } pn_tls_options;
 
-/* 0, PN_ENOMEM or PN_EBAD_CONFIG with what is wrong in `why`. The caller has the first reference. */
+/* 0, PN_ENOMEM or PN_EBAD_CONFIG with what is wrong in `why`. The caller has the first
+ * reference. */
 int pn_tls_create(pn_ledger *ledger, const pn_tls_options *options, pn_tls **tls,
                   char why[PN_TLS_WHY_BYTES]);
 void pn_tls_grab(pn_tls *tls);
@@ -72,12 +73,13 @@ char *pn_tls_scratch(pn_tls *tls, size_t *size);
 
 /* ---- sessions ---- */
 
-/* A client's session is for `server_name` (a name or an address), a server's for NULL. NULL: no memory. */
+/* A client's session is for `server_name` (a name or an address), a server's for NULL. NULL: no
+ * memory. */
 pn_tls_session *pn_tls_session_create(pn_tls *tls, const char *server_name);
 void pn_tls_session_destroy(pn_tls_session *session); /* NULL is fine */
 
-/* Gives records that came. Handshake and read use them up; what they leave is kept by hold, which must
- * be called before the records' memory goes. PN_ENOMEM. */
+/* Gives records that came. Handshake and read use them up; what they leave is kept by hold, which
+ * must be called before the records' memory goes. PN_ENOMEM. */
 int pn_tls_session_feed(pn_tls_session *session, const char *records, size_t size);
 int pn_tls_session_hold(pn_tls_session *session);
 
@@ -87,8 +89,8 @@ bool pn_tls_session_has_pending(const pn_tls_session *session);
 /* 0: done; 1: wants more records; or PN_ETLS..., PN_ENOMEM. */
 int pn_tls_session_handshake(pn_tls_session *session);
 
-/* Decrypts to `to`: the number of bytes; 0: wants more records; PN_EEOF: the peer ended it properly; or an
- * error. */
+/* Decrypts to `to`: the number of bytes; 0: wants more records; PN_EEOF: the peer ended it
+ * properly; or an error. */
 ptrdiff_t pn_tls_session_read(pn_tls_session *session, char *to, size_t room);
 
 /* Encrypts all of it behind what is in `out`. */
@@ -97,7 +99,8 @@ int pn_tls_session_write(pn_tls_session *session, const char *data, size_t size)
 /* Says to the peer that no more follows. */
 void pn_tls_session_shut(pn_tls_session *session);
 
-/* Records to be sent, for the caller to take out; and a place for those that the kernel has not taken. */
+/* Records to be sent, for the caller to take out; and a place for those that the kernel has not
+ * taken. */
 pn_buf *pn_tls_session_out(pn_tls_session *session);
 pn_buf *pn_tls_session_unsent(pn_tls_session *session);
 

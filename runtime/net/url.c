@@ -42,7 +42,8 @@ static size_t span_until(pn_text text, const char *stops) {
 /* "name:" with a name that may be a scheme; leaves `rest` alone when there is none. */
 static pn_text take_scheme(pn_text *rest) {
     size_t n = span_until(*rest, ":/?#");
-    if (n == 0 || n == rest->size || rest->at[n] != ':' || !is_alpha(rest->at[0])) return PN_TEXT_NONE;
+    if (n == 0 || n == rest->size || rest->at[n] != ':' || !is_alpha(rest->at[0]))
+        return PN_TEXT_NONE;
     for (size_t i = 1; i < n; i++) {
         char c = rest->at[i];
         if (!is_alpha(c) && !pn_text_is_digit(c) && !is_one_of(c, "+-.")) return PN_TEXT_NONE;
@@ -223,7 +224,8 @@ bool pn_url_write_authority(pn_buf *out, const pn_url *url) {
     if (url->scheme == PN_URL_UNIX) return pn_buf_add_text(out, "localhost");
     if (url->is_ipv6) {
         pn_buf_add_byte(out, '[');
-        pn_buf_add(out, url->host.at, span_until(url->host, "%")); /* a zone means nothing elsewhere */
+        pn_buf_add(out, url->host.at,
+                   span_until(url->host, "%")); /* a zone means nothing elsewhere */
         pn_buf_add_byte(out, ']');
     } else {
         for (size_t i = 0; i < url->host.size; i++) {
@@ -242,7 +244,8 @@ static void drop_segment(pn_buf *out, size_t start) {
     if (out->size > start) out->size--;
 }
 
-/* RFC 3986, 5.2.4. `path` begins with '/': what is resolved against a base with an authority does. */
+/* RFC 3986, 5.2.4. `path` begins with '/': what is resolved against a base with an authority
+ * does. */
 static void add_without_dots(pn_buf *out, pn_text path) {
     size_t start = out->size;
     while (path.size > 0) {

@@ -1,9 +1,9 @@
 /*
- * http_peer.h - what the tests of net/ share: an io to run engines on, and raw peers on threads of their
- * own that say exactly the bytes that a test wants said.
+ * http_peer.h - what the tests of net/ share: an io to run engines on, and raw peers on threads of
+ * their own that say exactly the bytes that a test wants said.
  *
- * A peer listens on a free port of 127.0.0.1 and serves its connections one after the other. What it
- * received lies in `received` once the test has stopped it (or under peer_copy at any time).
+ * A peer listens on a free port of 127.0.0.1 and serves its connections one after the other. What
+ * it received lies in `received` once the test has stopped it (or under peer_copy at any time).
  */
 #ifndef PN_SPECS_HTTP_PEER_H
 #define PN_SPECS_HTTP_PEER_H
@@ -57,8 +57,8 @@ struct peer {
     atomic_bool stopping;
     void (*serve)(peer *p, int fd, int connection); /* NULL: answers */
     void *arg;
-    /* The n-th request gets the n-th answer, the last one again and again. One that begins with '!' is
-     * followed by the end of the connection. */
+    /* The n-th request gets the n-th answer, the last one again and again. One that begins with '!'
+     * is followed by the end of the connection. */
     const char *const *answers;
     size_t answer_count;
     char *received;
@@ -79,8 +79,8 @@ bool peer_send(int fd, const char *data, size_t size);
 bool peer_say(int fd, const char *text);
 /* Reads a request with its body (by Content-Length or chunks) into `received`; false at the end. */
 bool peer_read_request(peer *p, int fd);
-void peer_wait(peer *p, int ms);          /* or until the peer is stopped */
-bool peer_wait_end(peer *p, int fd);      /* reads and forgets until the other side has ended */
+void peer_wait(peer *p, int ms);     /* or until the peer is stopped */
+bool peer_wait_end(peer *p, int fd); /* reads and forgets until the other side has ended */
 
 /* ---- raw clients ---- */
 

@@ -1,4 +1,5 @@
-/* Names: overrides and their precedence, addresses as they are, the cache, failures, ends at any moment. */
+/* Names: overrides and their precedence, addresses as they are, the cache, failures, ends at any
+ * moment. */
 #include "net/dns.h"
 
 #include <arpa/inet.h>
@@ -63,11 +64,12 @@ TEST(dns_address_text) {
         bool ok;
         uint16_t port;
     } cases[] = {
-        {"1.2.3.4", true, 7}, {"1.2.3.4:80", true, 80}, {"::1", true, 7}, {"[::1]", true, 7},
-        {"[::1]:99", true, 99}, {"", false, 0}, {"1.2.3", false, 0}, {"1.2.3.4:", false, 0},
-        {"1.2.3.4:0", false, 0}, {"1.2.3.4:65536", false, 0}, {"1.2.3.4:x", false, 0}, {"[::1", false, 0},
-        {"[::1]x", false, 0}, {"[::1]:", false, 0}, {"host", false, 0}, {"1.2.3.256", false, 0},
-        {"[1.2.3.4]:80", false, 0},
+        {"1.2.3.4", true, 7},        {"1.2.3.4:80", true, 80},   {"::1", true, 7},
+        {"[::1]", true, 7},          {"[::1]:99", true, 99},     {"", false, 0},
+        {"1.2.3", false, 0},         {"1.2.3.4:", false, 0},     {"1.2.3.4:0", false, 0},
+        {"1.2.3.4:65536", false, 0}, {"1.2.3.4:x", false, 0},    {"[::1", false, 0},
+        {"[::1]x", false, 0},        {"[::1]:", false, 0},       {"host", false, 0},
+        {"1.2.3.256", false, 0},     {"[1.2.3.4]:80", false, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bool ok = pn_address_parse(&address, pn_text_of(cases[i].text), 7);
@@ -81,12 +83,14 @@ TEST(dns_overrides) {
     world_open(&w);
     pn_dns *dns = pn_dns_create(&w.io, NULL);
     static const char *const overrides[][2] = {
-        {"Host.example", "10.0.0.1"}, {"host.example:443", "10.0.0.2:8443"}, {"*.example", "10.0.0.3"},
-        {"*.deep.example", "10.0.0.4"}, {"*.example:99", "10.0.0.5:9"}, {"1.1.1.1", "10.0.0.6"},
+        {"Host.example", "10.0.0.1"},   {"host.example:443", "10.0.0.2:8443"},
+        {"*.example", "10.0.0.3"},      {"*.deep.example", "10.0.0.4"},
+        {"*.example:99", "10.0.0.5:9"}, {"1.1.1.1", "10.0.0.6"},
         {"six.test", "[::2]:66"},
     };
     for (size_t i = 0; i < sizeof overrides / sizeof overrides[0]; i++) {
-        CHECK_EQ(pn_dns_add_override(dns, pn_text_of(overrides[i][0]), pn_text_of(overrides[i][1])), 0);
+        CHECK_EQ(pn_dns_add_override(dns, pn_text_of(overrides[i][0]), pn_text_of(overrides[i][1])),
+                 0);
     }
     check(dns, "host.EXAMPLE", 80, "10.0.0.1 80");
     check(dns, "host.example", 443, "10.0.0.2 8443");

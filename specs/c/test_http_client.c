@@ -1,6 +1,6 @@
 /*
- * The HTTP client against raw peers that say exactly what the test wants. Goal: every way in which an
- * exchange can go gives the right result once, and nothing is left behind.
+ * The HTTP client against raw peers that say exactly what the test wants. Goal: every way in which
+ * an exchange can go gives the right result once, and nothing is left behind.
  */
 #include "net/http_client.h"
 
@@ -105,7 +105,8 @@ static void check_body(const exchange *x, const char *body) {
 }
 
 static void check_ok(exchange *x, unsigned status, const char *body) {
-    if (x->call.err != 0) pn_test_fail(__FILE__, __LINE__, "%s: %s", pn_err_name(x->call.err), x->call.why);
+    if (x->call.err != 0)
+        pn_test_fail(__FILE__, __LINE__, "%s: %s", pn_err_name(x->call.err), x->call.why);
     CHECK_EQ(x->call.response.head.status, status);
     check_body(x, body);
 }
@@ -169,8 +170,8 @@ TEST(client_timings) {
     for (int i = 0; i < 2; i++) {
         run(&s.b, &s.x, "GET", s.url);
         const pn_http_timings *t = &s.x.call.timings;
-        uint64_t sum = t->blocked_ns + t->connecting_ns + t->tls_handshaking_ns +
-                       pn_http_duration_ns(t);
+        uint64_t sum =
+            t->blocked_ns + t->connecting_ns + t->tls_handshaking_ns + pn_http_duration_ns(t);
         CHECK_EQ(sum, s.x.call.ended_ns - s.x.call.started_ns);
         CHECK_EQ(s.x.call.is_reused, i == 1);
         CHECK_EQ(t->connecting_ns > 0, i == 0);
@@ -185,14 +186,18 @@ TEST(client_timings) {
 TEST(client_bodies) {
     static const char *const cases[][3] = {
         {"GET", OK("0", ""), ""},
-        {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello"},
-        {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n3;x\r\ndef\r\n"
-                "0\r\n\r\n", "abcdef"},
+        {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+         "hello"},
+        {"GET",
+         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n3;x\r\ndef\r\n"
+         "0\r\n\r\n",
+         "abcdef"},
         {"GET", "!HTTP/1.1 200 OK\r\n\r\nuntil the end", "until the end"},
         {"GET", "!HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc"},
         {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", ""},
         {"HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ""},
-        {"GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" OK("1", "a"), "a"},
+        {"GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" OK("1", "a"),
+         "a"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         scene s;
@@ -207,7 +212,8 @@ TEST(client_statuses_without_body) {
     ASK(&s, "GET", "HTTP/1.1 204 No Content\r\n\r\n");
     check_ok(&s.x, 204, "");
     close_scene(&s);
-    static const char *const not_modified[] = {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"};
+    static const char *const not_modified[] = {
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"};
     ask(&s, not_modified, "GET");
     check_ok(&s.x, 304, "");
     close_scene(&s);
@@ -216,7 +222,8 @@ TEST(client_statuses_without_body) {
 TEST(client_trailers) {
     scene s;
     ASK(&s, "GET",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nDigest: x\r\nY: z\r\n\r\n");
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nDigest: x\r\nY: "
+        "z\r\n\r\n");
     check_ok(&s.x, 200, "hi");
     pn_text trailers = pn_http_message_trailers(&s.x.call.response);
     CHECK(pn_text_equal(pn_http_headers_find(trailers, PN_TEXT("digest")), PN_TEXT("x")));
@@ -238,7 +245,8 @@ static void serve_dribble(peer *p, int fd, int connection) {
 TEST(client_answers_in_scraps) {
     static const char *const answers[] = {
         "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 11\r\n\r\nhello world",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nT: u\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nT: "
+        "u\r\n\r\n",
     };
     for (int i = 0; i < 2; i++) {
         scene s = {.p = {.serve = serve_dribble, .arg = (void *)(uintptr_t)answers[i]}};
@@ -294,7 +302,8 @@ TEST(client_connection_limit_queues) {
     close_scene(&s);
 }
 
-/* A call that arrives while others wait goes behind them, even when it is started by one that ends. */
+/* A call that arrives while others wait goes behind them, even when it is started by one that
+ * ends. */
 TEST(client_waiting_calls_time_out_and_cancel) {
     scene s = {.p = {.serve = serve_dribble, .arg = (void *)(uintptr_t)OK("2", "ok")}};
     exchange slow, late, cancelled;
@@ -367,7 +376,8 @@ TEST(client_close_headers_are_obeyed) {
     }
 }
 
-/* Bytes that nobody asked for spoil a connection: the next request must not take them for its answer. */
+/* Bytes that nobody asked for spoil a connection: the next request must not take them for its
+ * answer. */
 TEST(client_unasked_bytes_close_the_connection) {
     scene s;
     static const char *const answers[] = {OK("2", "ok") "HTTP/1.1 200 OK\r\n\r\n"};
@@ -453,8 +463,10 @@ static void check_redirect(const char *status_line, const char *method, const ch
     pn_http_header header = {PN_TEXT("Content-Type"), PN_TEXT("text/plain")};
     char from[256];
     peer_url(&s.p, "/a/b/c", from);
-    pn_http_request_options options = {
-        .method = pn_text_of(method), .url = pn_text_of(from), .headers = &header, .header_count = 1};
+    pn_http_request_options options = {.method = pn_text_of(method),
+                                       .url = pn_text_of(from),
+                                       .headers = &header,
+                                       .header_count = 1};
     CHECK_EQ(start_with(&s.b, &s.x, &options), 0);
     finish(&s.b, &s.x);
     check_ok(&s.x, 200, strcmp(method, "HEAD") == 0 ? "" : "ok");
@@ -485,8 +497,9 @@ TEST(client_redirects) {
 static int follow_many(scene *s, uint32_t redirects_max, int redirects) {
     static const char *answers[16];
     for (int i = 0; i < 16; i++) {
-        answers[i] = i < redirects ? "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"
-                                   : OK("2", "ok");
+        answers[i] = i < redirects
+                         ? "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"
+                         : OK("2", "ok");
     }
     open_answering(s, answers, 16, NULL);
     open_exchange(&s->b, &s->x, &events);
@@ -501,7 +514,8 @@ TEST(client_redirect_limit) {
     CHECK_EQ(follow_many(&s, PN_HTTP_REDIRECTS_MAX, PN_HTTP_REDIRECTS_MAX), 0);
     check_ok(&s.x, 200, "ok");
     close_scene(&s);
-    CHECK_EQ(follow_many(&s, PN_HTTP_REDIRECTS_MAX, PN_HTTP_REDIRECTS_MAX + 1), PN_ETOO_MANY_REDIRECTS);
+    CHECK_EQ(follow_many(&s, PN_HTTP_REDIRECTS_MAX, PN_HTTP_REDIRECTS_MAX + 1),
+             PN_ETOO_MANY_REDIRECTS);
     CHECK_EQ(s.x.call.response.head.status, 302); /* the last answer is there */
     CHECK_EQ(s.x.hops, PN_HTTP_REDIRECTS_MAX);
     close_scene(&s);
@@ -537,9 +551,10 @@ static void check_secrets(bool same_host) {
     peer other = {.answers = ok_only, .answer_count = 1};
     peer_start(&other);
     char answer[256];
-    snprintf(answer, sizeof answer,
-             "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%u/next\r\nContent-Length: 0\r\n\r\n",
-             (unsigned)other.port);
+    snprintf(
+        answer, sizeof answer,
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%u/next\r\nContent-Length: 0\r\n\r\n",
+        (unsigned)other.port);
     const char *const answers[] = {same_host ? "HTTP/1.1 302 Found\r\nLocation: /next\r\n"
                                                "Content-Length: 0\r\n\r\n"
                                              : answer,
@@ -597,7 +612,8 @@ static void serve_silence(peer *p, int fd, int connection) {
     peer_wait_end(p, fd);
 }
 
-static int with_silence(scene *s, const char *beginning, uint64_t whole_ns, uint64_t first_byte_ns) {
+static int with_silence(scene *s, const char *beginning, uint64_t whole_ns,
+                        uint64_t first_byte_ns) {
     *s = (scene){.p = {.serve = serve_silence, .arg = (void *)(uintptr_t)beginning}};
     open_scene(s, NULL);
     open_exchange(&s->b, &s->x, &events);
@@ -616,7 +632,8 @@ TEST(client_timeout_whole) {
     CHECK_EQ(pn_http_error_code(s.x.call.err, s.x.call.phase, 0), 1050);
     CHECK_EQ(stats_of(&s.b).idle_connections, 0);
     close_scene(&s);
-    CHECK_EQ(with_silence(&s, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nx", 20 * MS, 0), PN_ETIMEOUT);
+    CHECK_EQ(with_silence(&s, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nx", 20 * MS, 0),
+             PN_ETIMEOUT);
     CHECK_EQ(s.x.call.phase, PN_HTTP_PHASE_RECEIVING);
     close_scene(&s);
 }
@@ -682,7 +699,8 @@ TEST(client_refused) {
     close_bench(&b);
 }
 
-/* Cancelled after each number of turns, so at every stage: resolving, connecting, waiting, receiving. */
+/* Cancelled after each number of turns, so at every stage: resolving, connecting, waiting,
+ * receiving. */
 TEST(client_cancel_at_any_moment) {
     for (int turns = 0; turns < 12; turns++) {
         scene s = {.p = {.serve = serve_dribble, .arg = (void *)(uintptr_t)OK("2", "ok")}};
@@ -872,7 +890,8 @@ TEST(client_expect_continue) {
 static void serve_too_large(peer *p, int fd, int connection) {
     (void)connection;
     char block[1000];
-    if (recv(fd, block, sizeof block, 0) > 0) peer_say(fd, "HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno");
+    if (recv(fd, block, sizeof block, 0) > 0)
+        peer_say(fd, "HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno");
     peer_wait(p, 50);
 }
 
@@ -919,9 +938,9 @@ static void serve_endless(peer *p, int fd, int connection) {
 }
 
 TEST(client_endless_body_meets_its_limit) {
-    static const char *const heads[] = {"HTTP/1.1 200 OK\r\n\r\n",
-                                        "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n",
-                                        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n"};
+    static const char *const heads[] = {
+        "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n"};
     for (int i = 0; i < 6; i++) {
         scene s = {.p = {.serve = serve_endless, .arg = (void *)(uintptr_t)heads[i % 3]}};
         open_scene(&s, NULL);
@@ -979,7 +998,8 @@ TEST(client_large_answer_is_kept_whole) {
     close_scene(&s);
 }
 
-/* Paused after each piece, resumed from outside: nothing is lost, nothing comes while it is paused. */
+/* Paused after each piece, resumed from outside: nothing is lost, nothing comes while it is
+ * paused. */
 TEST(client_streamed_answer_with_back_pressure) {
     scene s = {.p = {.serve = serve_megabytes}};
     open_scene(&s, NULL);
@@ -1072,7 +1092,8 @@ static void serve_prefix(peer *p, int fd, int connection) {
     if (peer_read_request(p, fd)) peer_send(fd, answer, (size_t)prefix_size);
 }
 
-/* The connection ends after each byte of an answer: always an error, until the last byte is there. */
+/* The connection ends after each byte of an answer: always an error, until the last byte is
+ * there. */
 TEST(client_early_close_at_every_byte) {
     static const char *const answers[] = {
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -1094,18 +1115,24 @@ TEST(client_early_close_at_every_byte) {
 
 TEST(client_garbage) {
     static const char *const answers[] = {
-        "garbage\r\n\r\n", "\x15\x03\x01\x02\x02", "SSH-2.0-x\r\n", "HTTP/1.1 OK\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n",
+        "garbage\r\n\r\n",
+        "\x15\x03\x01\x02\x02",
+        "SSH-2.0-x\r\n",
+        "HTTP/1.1 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\nx", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\nx",
+        "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
         "HTTP/2 200\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         scene s;
         ask(&s, &answers[i], "GET");
-        if (s.x.call.err != PN_EBAD_HTTP) pn_test_fail(__FILE__, __LINE__, "passed: %s", answers[i]);
+        if (s.x.call.err != PN_EBAD_HTTP)
+            pn_test_fail(__FILE__, __LINE__, "passed: %s", answers[i]);
         CHECK(s.x.call.why[0] != '\0');
         CHECK_EQ(pn_http_error_code(s.x.call.err, s.x.call.phase, 0), 1000);
         CHECK_EQ(stats_of(&s.b).idle_connections, 0);
@@ -1158,7 +1185,8 @@ static void serve_reset(peer *p, int fd, int connection) {
 }
 
 TEST(client_reset) {
-    static const char *const beginnings[] = {NULL, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"};
+    static const char *const beginnings[] = {NULL,
+                                             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"};
     for (int i = 0; i < 2; i++) {
         scene s = {.p = {.serve = serve_reset, .arg = (void *)(uintptr_t)beginnings[i]}};
         open_scene(&s, NULL);
@@ -1223,7 +1251,8 @@ TEST(client_proxy_for_http) {
     open_bench(&s.b, &(pn_http_client_options){.proxy = pn_text_of(proxy)});
     run(&s.b, &s.x, "GET", "http://target.example:81/a?b");
     check_ok(&s.x, 200, "ok");
-    CHECK(peer_received(&s.p, "GET http://target.example:81/a?b HTTP/1.1\r\nHost: target.example:81\r\n"));
+    CHECK(peer_received(
+        &s.p, "GET http://target.example:81/a?b HTTP/1.1\r\nHost: target.example:81\r\n"));
     CHECK(peer_received(&s.p, "Proxy-Authorization: Basic am9lOnB3\r\n"));
     close_scene(&s);
 }
@@ -1242,7 +1271,8 @@ TEST(client_proxy_refuses_the_tunnel) {
         CHECK_EQ(s.x.call.err, errors[i]);
         CHECK_EQ(s.x.call.phase, PN_HTTP_PHASE_CONNECTING);
         CHECK(s.x.call.why[0] != '\0');
-        CHECK(peer_received(&s.p, "CONNECT target.example:443 HTTP/1.1\r\nHost: target.example:443\r\n"));
+        CHECK(peer_received(&s.p,
+                            "CONNECT target.example:443 HTTP/1.1\r\nHost: target.example:443\r\n"));
         close_scene(&s);
     }
 }
@@ -1255,7 +1285,9 @@ TEST(client_names) {
     char to[64];
     snprintf(to, sizeof to, "127.0.0.1:%u", (unsigned)s.p.port);
     CHECK_EQ(pn_dns_add_override(dns, PN_TEXT("*.example"), pn_text_of(to)), 0);
-    CHECK_EQ(pn_http_client_create(&s.b.w.io, &(pn_http_client_options){.dns = dns}, &s.b.client, NULL), 0);
+    CHECK_EQ(
+        pn_http_client_create(&s.b.w.io, &(pn_http_client_options){.dns = dns}, &s.b.client, NULL),
+        0);
     run(&s.b, &s.x, "GET", "http://a.example/");
     check_ok(&s.x, 200, "ok");
     CHECK(peer_received(&s.p, "Host: a.example\r\n"));
@@ -1296,7 +1328,8 @@ TEST(client_refuses_requests) {
     CHECK_EQ(pn_http_request_create(b.client, &options, &request, &why), PN_EBAD_VALUE);
     options = (pn_http_request_options){.url = PN_TEXT("ftp://h/")};
     CHECK_EQ(pn_http_request_create(b.client, &options, &request, &why), PN_EBAD_URL);
-    options = (pn_http_request_options){.url = PN_TEXT("http://h/"), .proxy = PN_TEXT("socks5://x")};
+    options =
+        (pn_http_request_options){.url = PN_TEXT("http://h/"), .proxy = PN_TEXT("socks5://x")};
     CHECK_EQ(pn_http_request_create(b.client, &options, &request, &why), PN_EBAD_CONFIG);
     close_bench(&b);
 }

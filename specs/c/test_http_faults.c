@@ -1,8 +1,9 @@
 /*
- * Every allocation of an exchange fails once. Goal: an error each time, never a crash or a hang, nothing left
- * behind. Method: our client against our server in one process over one heap; the n-th allocation fails, n
- * going up until nothing fails any more. Where something else can be done (a ticket that is not kept, a scrap
- * that is stored elsewhere) the exchange may succeed, and then its answer must be right.
+ * Every allocation of an exchange fails once. Goal: an error each time, never a crash or a hang,
+ * nothing left behind. Method: our client against our server in one process over one heap; the n-th
+ * allocation fails, n going up until nothing fails any more. Where something else can be done (a
+ * ticket that is not kept, a scrap that is stored elsewhere) the exchange may succeed, and then its
+ * answer must be right.
  *
  * Needs a build with PN_FAULTS.
  */
@@ -62,7 +63,8 @@ static void answer_echo(pn_http_exchange *x) {
     pn_buf body;
     pn_buf_init(&body, &attempt_of(x)->w.ledger.door);
     if (pn_http_message_gather(pn_http_exchange_request(x), &body)) {
-        answer_or_abort(x, pn_http_exchange_respond(x, 200, NULL, 0, pn_text_make(body.data, body.size)));
+        answer_or_abort(
+            x, pn_http_exchange_respond(x, 200, NULL, 0, pn_text_make(body.data, body.size)));
     } else {
         pn_http_exchange_abort(x);
     }
@@ -70,7 +72,8 @@ static void answer_echo(pn_http_exchange *x) {
 }
 
 static void answer_large(pn_http_exchange *x) {
-    answer_or_abort(x, pn_http_exchange_respond(x, 200, NULL, 0, pn_text_make(large, sizeof large)));
+    answer_or_abort(x,
+                    pn_http_exchange_respond(x, 200, NULL, 0, pn_text_make(large, sizeof large)));
 }
 
 static void answer_chunks(pn_http_exchange *x) {
@@ -86,7 +89,8 @@ static void answer_chunks(pn_http_exchange *x) {
 static void answer_zipped(pn_http_exchange *x) {
     const pn_http_header header = {PN_TEXT("Content-Encoding"), PN_TEXT("gzip")};
     attempt *a = attempt_of(x);
-    answer_or_abort(x, pn_http_exchange_respond(x, 200, &header, 1, pn_text_make(a->zipped, a->zipped_size)));
+    answer_or_abort(
+        x, pn_http_exchange_respond(x, 200, &header, 1, pn_text_make(a->zipped, a->zipped_size)));
 }
 
 static void answer_moved(pn_http_exchange *x) {
@@ -99,9 +103,10 @@ static void answer_moved(pn_http_exchange *x) {
 static void on_closed(void *user) { ((attempt *)user)->is_closed = true; }
 
 static int open_server(attempt *a) {
-    static const char *const patterns[] = {"* /echo", "GET /large", "GET /chunks", "GET /zipped", "* /a/moved"};
-    void (*const functions[])(pn_http_exchange *) = {answer_echo, answer_large, answer_chunks, answer_zipped,
-                                                     answer_moved};
+    static const char *const patterns[] = {"* /echo", "GET /large", "GET /chunks", "GET /zipped",
+                                           "* /a/moved"};
+    void (*const functions[])(pn_http_exchange *) = {answer_echo, answer_large, answer_chunks,
+                                                     answer_zipped, answer_moved};
     char why_tls[PN_TLS_WHY_BYTES];
     const char *why;
     if (a->kind->tls) {
@@ -196,7 +201,9 @@ static int judge(attempt *a) {
     }
     if (a->body.failed) return PN_ENOMEM;
     if (!a->kind->gathers && !a->kind->streams_answer) return 0;
-    size_t expected = a->kind->posts ? 100000 : strcmp(a->kind->path, "/chunks") == 0 ? 50 : sizeof large;
+    size_t expected = a->kind->posts                          ? 100000
+                      : strcmp(a->kind->path, "/chunks") == 0 ? 50
+                                                              : sizeof large;
     CHECK_EQ(a->body.size, expected);
     CHECK(expected == 50 || memcmp(a->body.data, large, expected) == 0);
     return 0;
@@ -271,8 +278,8 @@ static void make_certificate(certificate *c) {
     ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
     X509_gmtime_adj(X509_getm_notBefore(x), -3600);
     X509_gmtime_adj(X509_getm_notAfter(x), 86400);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"here",
-                               -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"here", -1, -1, 0);
     X509_set_issuer_name(x, X509_get_subject_name(x));
     X509_set_pubkey(x, key);
     X509_EXTENSION *names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:localhost");
@@ -292,7 +299,11 @@ static void make_certificate(certificate *c) {
 static const kind plain_kinds[] = {
     {.name = "get, gathered", .path = "/large", .gathers = true},
     {.name = "post", .path = "/echo", .posts = true, .gathers = true},
-    {.name = "post, 100-continue", .path = "/echo", .posts = true, .gathers = true, .expects = true},
+    {.name = "post, 100-continue",
+     .path = "/echo",
+     .posts = true,
+     .gathers = true,
+     .expects = true},
     {.name = "chunks, streamed", .path = "/chunks", .streams_answer = true},
     {.name = "upload in chunks", .path = "/echo", .posts = true, .uploads = true, .gathers = true},
     {.name = "redirect with a body", .path = "/a/moved", .posts = true, .gathers = true},
@@ -317,16 +328,21 @@ TEST(faults_gzip) {
     CHECK_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
     size_t size = sizeof zipped - z.avail_out;
     deflateEnd(&z);
-    fail_all(&(kind){.name = "gzip, gathered", .path = "/zipped", .gathers = true}, NULL, zipped, size);
-    fail_all(&(kind){.name = "gzip, streamed", .path = "/zipped", .streams_answer = true, .decodes = true},
-             NULL, zipped, size);
+    fail_all(&(kind){.name = "gzip, gathered", .path = "/zipped", .gathers = true}, NULL, zipped,
+             size);
+    fail_all(
+        &(kind){
+            .name = "gzip, streamed", .path = "/zipped", .streams_answer = true, .decodes = true},
+        NULL, zipped, size);
 }
 
 TEST(faults_tls) {
     need_faults();
     static certificate c;
     make_certificate(&c);
-    fail_all(&(kind){.name = "tls, get", .path = "/large", .gathers = true, .tls = true}, &c, NULL, 0);
-    fail_all(&(kind){.name = "tls, post", .path = "/echo", .posts = true, .gathers = true, .tls = true}, &c,
-             NULL, 0);
+    fail_all(&(kind){.name = "tls, get", .path = "/large", .gathers = true, .tls = true}, &c, NULL,
+             0);
+    fail_all(
+        &(kind){.name = "tls, post", .path = "/echo", .posts = true, .gathers = true, .tls = true},
+        &c, NULL, 0);
 }

@@ -1,4 +1,5 @@
-/* gzip and deflate bodies: every cut, both kinds of deflate, bombs, damage; through the client too. */
+/* gzip and deflate bodies: every cut, both kinds of deflate, bombs, damage; through the client
+ * too. */
 #include "net/inflate.h"
 
 #include <stdio.h>
@@ -42,7 +43,8 @@ static void close_fixture(fixture *f) {
 }
 
 /* In two parts, the second in steps. */
-static int decode(fixture *f, pn_encoding encoding, const char *data, size_t size, size_t cut, size_t step) {
+static int decode(fixture *f, pn_encoding encoding, const char *data, size_t size, size_t cut,
+                  size_t step) {
     pn_buf_clear(&f->out);
     pn_inflate *decoder = pn_inflate_create(&f->ledger, encoding);
     int err = pn_inflate_feed(decoder, data, cut, &f->out);
@@ -58,7 +60,9 @@ static int decode(fixture *f, pn_encoding encoding, const char *data, size_t siz
 
 static const char plain[] = "hello hello hello, a body that can be compressed, hello hello hello";
 
-static pn_encoding encoding_of(int window) { return window == GZIP ? PN_ENCODING_GZIP : PN_ENCODING_DEFLATE; }
+static pn_encoding encoding_of(int window) {
+    return window == GZIP ? PN_ENCODING_GZIP : PN_ENCODING_DEFLATE;
+}
 
 TEST(inflate_every_cut) {
     static const int windows[] = {ZLIB, RAW, GZIP};
@@ -199,7 +203,8 @@ static void close_scene(scene *s) {
 }
 
 static pn_text answer_of(char *out, const char *encoding, const char *body, size_t size) {
-    int n = sprintf(out, "HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %zu\r\n\r\n", encoding, size);
+    int n = sprintf(out, "HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %zu\r\n\r\n",
+                    encoding, size);
     memcpy(out + n, body, size);
     return pn_text_make(out, (size_t)n + size);
 }

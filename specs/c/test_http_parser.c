@@ -1,7 +1,7 @@
 /*
- * The HTTP parser front end. Goal: what RFC 9112 forbids is refused, what it allows gives exactly the same
- * result however the bytes are cut. Method: each message is fed whole, byte by byte, and at every single
- * cut in two; results must agree.
+ * The HTTP parser front end. Goal: what RFC 9112 forbids is refused, what it allows gives exactly
+ * the same result however the bytes are cut. Method: each message is fed whole, byte by byte, and
+ * at every single cut in two; results must agree.
  */
 #include "net/http_parser.h"
 
@@ -99,7 +99,8 @@ static void run(result *r, bool is_request, bool no_body, const char *data, size
 }
 
 static void check_same(const result *a, const result *b, const char *data) {
-    if (a->err != b->err) pn_test_fail(__FILE__, __LINE__, "cut matters (%d, %d): %s", a->err, b->err, data);
+    if (a->err != b->err)
+        pn_test_fail(__FILE__, __LINE__, "cut matters (%d, %d): %s", a->err, b->err, data);
     if (a->err != 0) return;
     CHECK_EQ(a->used, b->used);
     CHECK_EQ(a->body_size, b->body_size);
@@ -131,7 +132,8 @@ static result parse_sized(bool is_request, bool no_body, const char *data, size_
     } while (0)
 
 TEST(parser_request) {
-    static const char text[] = "POST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET";
+    static const char text[] =
+        "POST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET";
     result r = REQUEST(text);
     CHECK_EQ(r.err, 0);
     CHECK_EQ(r.head.method, HTTP_POST);
@@ -169,7 +171,8 @@ TEST(parser_keep_alive_rules) {
     CHECK(!REQUEST("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n").head.keep_alive);
     CHECK(!REQUEST("GET / HTTP/1.0\r\n\r\n").head.keep_alive);
     CHECK(REQUEST("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").head.keep_alive);
-    CHECK(!REQUEST("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, close\r\n\r\n").head.keep_alive);
+    CHECK(!REQUEST("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, close\r\n\r\n")
+               .head.keep_alive);
     CHECK(!RESPONSE("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").head.keep_alive);
     CHECK(!RESPONSE("HTTP/1.1 200 OK\r\n\r\nuntil the end").head.keep_alive);
 }
@@ -338,18 +341,30 @@ TEST(parser_refuses_chunk_forms) {
 
 TEST(parser_refuses_responses) {
     static const char *const bad[] = {
-        "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n",
-        "HTTP/1.1 099 X\r\n\r\n", "HTTP/1.1 2x0 X\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n",
-        "HTTP/1.2 200 OK\r\n\r\n", "ICY 200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "garbage", "<html>",
-        "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "HTTP/1.1 200 O\1K\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1  200 OK\r\n\r\n",
+        "HTTP/1.1 099 X\r\n\r\n",
+        "HTTP/1.1 2x0 X\r\n\r\n",
+        "HTTP/1.1\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.2 200 OK\r\n\r\n",
+        "ICY 200 OK\r\n\r\n",
+        "http/1.1 200 OK\r\n\r\n",
+        "garbage",
+        "<html>",
+        "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        "HTTP/1.1 200 O\1K\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nabc", "HTTP/1.1 200 OK\r\nContent-",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         result r = parse_sized(false, false, bad[i], strlen(bad[i]));
@@ -454,7 +469,8 @@ TEST(parser_trailer_limits) {
 
 /* Blanks around a value are no part of it, tabs included, wherever llhttp stands. */
 TEST(parser_blanks_around_lengths) {
-    result r = RESPONSE("HTTP/1.1 200 OK\r\nTransfer-Encoding: \tchunked\t \r\n\r\n1\r\na\r\n0\r\n\r\n");
+    result r =
+        RESPONSE("HTTP/1.1 200 OK\r\nTransfer-Encoding: \tchunked\t \r\n\r\n1\r\na\r\n0\r\n\r\n");
     CHECK_EQ(r.err, 0);
     CHECK_BODY(r, "a");
     r = RESPONSE("HTTP/1.1 200 OK\r\nContent-Length: \t 1  \r\n\r\nab");
@@ -486,7 +502,8 @@ TEST(parser_pipelined_messages) {
 }
 
 TEST(parser_expect_and_upgrade) {
-    result r = REQUEST("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 0\r\n\r\n");
+    result r =
+        REQUEST("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 0\r\n\r\n");
     CHECK(r.head.expects_continue);
     r = REQUEST("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nxx");
     CHECK_EQ(r.err, 0);

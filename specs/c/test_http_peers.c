@@ -1,6 +1,6 @@
 /*
- * The client against nginx, curl against the server: programs that everybody trusts, on loopback, on free
- * ports, in a folder of the test's own, ended by their pid.
+ * The client against nginx, curl against the server: programs that everybody trusts, on loopback,
+ * on free ports, in a folder of the test's own, ended by their pid.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -148,16 +148,19 @@ static void start_nginx(nginx *n) {
     const char *p = n->f.path;
     char config[4096];
     int size = snprintf(config, sizeof config,
-        "daemon off; master_process off; pid %s/pid; error_log %s/error.log;\n"
-        "events { worker_connections 64; }\n"
-        "http { access_log off; client_body_temp_path %s/t1; proxy_temp_path %s/t2; fastcgi_temp_path %s/t3;\n"
-        " uwsgi_temp_path %s/t4; scgi_temp_path %s/t5; keepalive_requests 3; gzip on; gzip_min_length 1;\n"
-        " gzip_types *; types { text/plain txt; } client_max_body_size 1k;\n"
-        " server { listen 127.0.0.1:%u; listen 127.0.0.1:%u ssl; root %s;\n"
-        "  ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;\n"
-        "  location /moved { return 301 /small.txt; } location /echo { return 200 \"$request_method $http_x\"; }\n"
-        "  location /empty { return 204; } } }\n",
-        p, p, p, p, p, p, p, (unsigned)n->port, (unsigned)n->tls_port, p, p, p);
+                        "daemon off; master_process off; pid %s/pid; error_log %s/error.log;\n"
+                        "events { worker_connections 64; }\n"
+                        "http { access_log off; client_body_temp_path %s/t1; proxy_temp_path "
+                        "%s/t2; fastcgi_temp_path %s/t3;\n"
+                        " uwsgi_temp_path %s/t4; scgi_temp_path %s/t5; keepalive_requests 3; gzip "
+                        "on; gzip_min_length 1;\n"
+                        " gzip_types *; types { text/plain txt; } client_max_body_size 1k;\n"
+                        " server { listen 127.0.0.1:%u; listen 127.0.0.1:%u ssl; root %s;\n"
+                        "  ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;\n"
+                        "  location /moved { return 301 /small.txt; } location /echo { return 200 "
+                        "\"$request_method $http_x\"; }\n"
+                        "  location /empty { return 204; } } }\n",
+                        p, p, p, p, p, p, p, (unsigned)n->port, (unsigned)n->tls_port, p, p, p);
     write_file(in_folder(&n->f, "nginx.conf"), config, (size_t)size);
     write_file(in_folder(&n->f, "small.txt"), "small file\n", 11);
     char *large = malloc(3 << 20);
@@ -225,7 +228,8 @@ static void fetch(scene *s, bool tls, pn_http_request_options options, const cha
     CHECK_EQ(pn_http_call_start(&s->call, request), 0);
     pn_http_request_release(request);
     RUN_UNTIL(&s->w, s->done > 0);
-    if (s->call.err != 0) pn_test_fail(__FILE__, __LINE__, "%s: %s", pn_err_name(s->call.err), s->call.why);
+    if (s->call.err != 0)
+        pn_test_fail(__FILE__, __LINE__, "%s: %s", pn_err_name(s->call.err), s->call.why);
     pn_buf_clear(&s->body);
     CHECK_EQ(pn_http_message_decode(&s->call.response, &s->body), 0);
 }
@@ -243,7 +247,8 @@ TEST(peers_nginx) {
         CHECK_EQ(s.body.data[(3 << 20) - 1], 'a' + ((3 << 20) - 1) / 1000 % 26);
         fetch(&s, tls, (pn_http_request_options){0}, "/missing");
         CHECK_EQ(s.call.response.head.status, 404);
-        fetch(&s, tls, (pn_http_request_options){0}, "/moved"); /* a fresh one: nginx closes after three */
+        fetch(&s, tls, (pn_http_request_options){0},
+              "/moved"); /* a fresh one: nginx closes after three */
         CHECK_EQ(s.call.redirect_count, 1);
         CHECK_STR(pn_buf_text(&s.body), "small file\n");
         fetch(&s, tls, (pn_http_request_options){.method = PN_TEXT("HEAD")}, "/large.bin");
@@ -265,7 +270,8 @@ TEST(peers_nginx_gzip_is_chunked) {
     const pn_http_header header = {PN_TEXT("Accept-Encoding"), PN_TEXT("gzip")};
     const pn_http_request_options options = {.headers = &header, .header_count = 1};
     fetch(&s, false, options, "/large.bin");
-    CHECK(pn_text_equal(pn_http_message_header(&s.call.response, PN_TEXT("content-encoding")), PN_TEXT("gzip")));
+    CHECK(pn_text_equal(pn_http_message_header(&s.call.response, PN_TEXT("content-encoding")),
+                        PN_TEXT("gzip")));
     CHECK_EQ(s.call.response.head.body_kind, PN_HTTP_BODY_CHUNKED);
     CHECK_EQ(s.body.size, 3 << 20);
     CHECK_INT(s.call.response.body_bytes, <, 1 << 20);
@@ -314,8 +320,8 @@ static void answer_echo(pn_http_exchange *x) {
     pn_buf text;
     pn_buf_init(&text, &h->w.ledger.door);
     pn_text query = pn_http_exchange_query(x);
-    pn_buf_printf(&text, "%s ?%.*s [", pn_http_method_name(pn_http_exchange_method(x)), (int)query.size,
-                  query.size > 0 ? query.at : "");
+    pn_buf_printf(&text, "%s ?%.*s [", pn_http_method_name(pn_http_exchange_method(x)),
+                  (int)query.size, query.size > 0 ? query.at : "");
     pn_http_message_gather(pn_http_exchange_request(x), &text);
     pn_buf_add_text(&text, "]");
     pn_http_exchange_respond(x, 200, NULL, 0, pn_text_make(text.data, text.size));
@@ -365,7 +371,8 @@ static void open_hall(hall *h, bool tls) {
                                   .key = {.file = in_folder(&h->f, "key.pem")}};
         CHECK_EQ(pn_tls_create(&h->w.ledger, &options, &h->tls, text), 0);
     }
-    pn_http_server_options options = {.router = h->router, .tls = h->tls, .on_closed = on_closed, .user = h};
+    pn_http_server_options options = {
+        .router = h->router, .tls = h->tls, .on_closed = on_closed, .user = h};
     CHECK_EQ(pn_http_server_create(&h->w.io, &options, &h->server), 0);
 }
 
@@ -402,8 +409,9 @@ static void check_curl(hall *h, const char *const *tls) {
     CHECK_STR(CURL(h, "/echo", "-d", "x=1&y=2", tls[0], tls[1]), "POST ? [x=1&y=2]");
     CHECK_STR(CURL(h, "/echo", "-X", "DELETE", tls[0], tls[1]), "DELETE ? []");
     CHECK_STR(CURL(h, "/echo", "--http1.0", tls[0], tls[1]), "GET ? []");
-    CHECK_STR(CURL(h, "/echo", "-H", "Transfer-Encoding: chunked", "-d", "chunked body", tls[0], tls[1]),
-              "POST ? [chunked body]");
+    CHECK_STR(
+        CURL(h, "/echo", "-H", "Transfer-Encoding: chunked", "-d", "chunked body", tls[0], tls[1]),
+        "POST ? [chunked body]");
     CHECK_EQ(strlen(CURL(h, "/chunked", "-4", tls[0], tls[1])), 1000);
     CHECK_STR(CURL(h, "/events", "-N", tls[0], tls[1]), "event: a\ndata: 1\ndata: 2\n\n");
     CHECK(strstr(CURL(h, "/echo", "-I", tls[0], tls[1]), "HTTP/1.1 200 OK") != NULL);
@@ -429,7 +437,8 @@ TEST(peers_curl_tls) {
     close_hall(&h);
 }
 
-/* Large enough for curl to ask "Expect: 100-continue"; and one over the limit, refused before it is sent. */
+/* Large enough for curl to ask "Expect: 100-continue"; and one over the limit, refused before it is
+ * sent. */
 TEST(peers_curl_large_bodies) {
     hall h;
     open_hall(&h, false);
@@ -441,7 +450,8 @@ TEST(peers_curl_large_bodies) {
     snprintf(at_path, sizeof at_path, "@%s", path);
     write_file(path, data, size);
     CHECK_STR(CURL(&h, "/size", "--data-binary", at_path), "10485760 bytes");
-    CHECK_STR(CURL(&h, "/size", "-H", "Transfer-Encoding: chunked", "--data-binary", at_path), "10485760 bytes");
+    CHECK_STR(CURL(&h, "/size", "-H", "Transfer-Encoding: chunked", "--data-binary", at_path),
+              "10485760 bytes");
     CHECK_STR(CURL(&h, "/size", "-T", at_path + 1), "10485760 bytes");
     write_file(at_path + 1, data, 17 << 20);
     CHECK_STR(CURL(&h, "/size", "--data-binary", at_path), "413 Content Too Large\n");
@@ -453,7 +463,8 @@ TEST(peers_curl_keeps_the_connection) {
     hall h;
     open_hall(&h, false);
     char url[128];
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/echo?2", (unsigned)pn_http_server_port(h.server));
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/echo?2",
+             (unsigned)pn_http_server_port(h.server));
     CHECK_STR(CURL(&h, "/echo?1", url), "GET ?2 []GET ?1 []");
     pn_http_server_stats stats;
     pn_http_server_stats_get(h.server, &stats);

@@ -36,7 +36,8 @@ static const char *find(fixture *f, uint8_t method, const char *path) {
     return err == 0 ? f->match.handler : "none";
 }
 
-static void check_param(fixture *f, uint32_t i, const char *path, const char *name, const char *value) {
+static void check_param(fixture *f, uint32_t i, const char *path, const char *name,
+                        const char *value) {
     pn_text n, v;
     CHECK(pn_http_match_param(&f->match, i, pn_text_of(path), &n, &v));
     CHECK(pn_text_equal(n, pn_text_of(name)));
@@ -101,8 +102,8 @@ TEST(router_percent_encoding) {
 }
 
 TEST(router_refuses) {
-    static const char *const bad[] = {"", "GET", "/x", "GET x", "FETCH /x", "GET /*/x", "GET /a*",
-                                      "GET /:/x", "get /x"};
+    static const char *const bad[] = {"",         "GET",     "/x",       "GET x", "FETCH /x",
+                                      "GET /*/x", "GET /a*", "GET /:/x", "get /x"};
     fixture f;
     const char *why;
     open_fixture(&f, NULL, 0);

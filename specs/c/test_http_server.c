@@ -1,6 +1,6 @@
 /*
- * The HTTP server against raw sockets, polite and hostile. Goal: each request gets its answer in order,
- * each attack meets its limit, and nothing is left behind when the server is closed.
+ * The HTTP server against raw sockets, polite and hostile. Goal: each request gets its answer in
+ * order, each attack meets its limit, and nothing is left behind when the server is closed.
  */
 #include "net/http_server.h"
 
@@ -14,8 +14,8 @@
 #include "net/url.h"
 #include "specs/c/http_peer.h"
 
-#define MS    1000000ULL
-#define HOST  "Host: a\r\n"
+#define MS        1000000ULL
+#define HOST      "Host: a\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" HOST "\r\n"
 
 typedef struct hall {
@@ -93,22 +93,27 @@ static void set_routes(hall *h, routes *r) {
         .hello = {.on_request = answer_hello},
         .echo = {.on_request = answer_echo},
         .held = {.on_request = hold, .on_abort = count_abort, .on_writable = count_writable},
-        .stream = {.on_request = hold, .on_abort = count_abort, .on_writable = count_writable,
-                   .on_body = collect_body, .on_body_end = note_body_end, .streams_body = true},
+        .stream = {.on_request = hold,
+                   .on_abort = count_abort,
+                   .on_writable = count_writable,
+                   .on_body = collect_body,
+                   .on_body_end = note_body_end,
+                   .streams_body = true},
         .small = {.on_request = answer_echo, .body_limit_bytes = 10},
     };
     const struct {
         const char *pattern;
         pn_http_handler *handler;
     } table[] = {
-        {"GET /hello", &r->hello}, {"POST /hello", &r->hello}, {"* /echo/:a/:b", &r->echo},
-        {"* /echo/*", &r->echo}, {"GET /held", &r->held}, {"POST /stream", &r->stream},
+        {"GET /hello", &r->hello},  {"POST /hello", &r->hello}, {"* /echo/:a/:b", &r->echo},
+        {"* /echo/*", &r->echo},    {"GET /held", &r->held},    {"POST /stream", &r->stream},
         {"POST /small", &r->small},
     };
     const char *why;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         table[i].handler->user = h;
-        CHECK_EQ(pn_http_router_add(h->router, pn_text_of(table[i].pattern), table[i].handler, &why), 0);
+        CHECK_EQ(
+            pn_http_router_add(h->router, pn_text_of(table[i].pattern), table[i].handler, &why), 0);
     }
 }
 
@@ -194,14 +199,18 @@ TEST(server_bodies) {
     scene s;
     open_scene(&s, (pn_http_server_options){0});
     ask(&s, "POST /echo/1/2 HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", "[hello]");
-    ask(&s, "PUT /echo/1/2 HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n"
-            "0\r\nT: u\r\n\r\n", "[abcde]");
+    ask(&s,
+        "PUT /echo/1/2 HTTP/1.1\r\n" HOST
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n"
+        "0\r\nT: u\r\n\r\n",
+        "[abcde]");
     ask(&s, "POST /echo/1/2 HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", "[]");
     close_scene(&s);
 }
 
 TEST(server_request_in_scraps) {
-    static const char request[] = "POST /echo/1/2 HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\nhello world";
+    static const char request[] =
+        "POST /echo/1/2 HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\nhello world";
     scene s;
     open_scene(&s, (pn_http_server_options){0});
     for (int round = 0; round < 2; round++) {
@@ -235,9 +244,11 @@ TEST(server_keep_alive_rules) {
         bool stays;
     } cases[] = {
         {GET("/hello"), "Content-Length: 5\r\n", true},
-        {"GET /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", "Connection: close\r\n", false},
+        {"GET /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", "Connection: close\r\n",
+         false},
         {"GET /hello HTTP/1.0\r\n\r\n", "Connection: close\r\n", false},
-        {"GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: keep-alive\r\n", true},
+        {"GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: keep-alive\r\n",
+         true},
     };
     for (size_t i = 0; i < 4; i++) {
         scene s;
@@ -258,10 +269,12 @@ TEST(server_pipelining) {
     scene s;
     open_scene(&s, (pn_http_server_options){0});
     raw_say(&s.c, GET("/echo/1/x") GET("/hello") "POST /echo/2/x HTTP/1.1\r\n" HOST
-                  "Content-Length: 3\r\n\r\nabc" GET("/nothing") GET("/echo/3/x"));
+                                                 "Content-Length: 3\r\n\r\nabc" GET("/nothing")
+                                                     GET("/echo/3/x"));
     expect(&s, "GET /echo/3/x");
     const char *at = s.c.in;
-    static const char *const order[] = {"/echo/1/x", "hello", "[abc]", "404 Not Found\n", "/echo/3/x"};
+    static const char *const order[] = {"/echo/1/x", "hello", "[abc]", "404 Not Found\n",
+                                        "/echo/3/x"};
     for (int i = 0; i < 5; i++) {
         at = strstr(at, order[i]);
         CHECK(at != NULL);
@@ -314,13 +327,15 @@ TEST(server_pipelined_answers_meet_back_pressure) {
     open_scene(&s, (pn_http_server_options){0});
     pn_buf many;
     pn_buf_init(&many, &s.h.w.ledger.door);
-    for (int i = 0; i < 3000; i++) pn_buf_add_text(&many, GET("/echo/0123456789012345678901234567890/x"));
+    for (int i = 0; i < 3000; i++)
+        pn_buf_add_text(&many, GET("/echo/0123456789012345678901234567890/x"));
     size_t sent = 0;
     size_t answers = 0;
     uint64_t started = pn_clock_real_ns();
     while (answers < 3000) { /* both directions fill up and drain again */
         if (sent < many.size) {
-            ssize_t n = send(s.c.fd, many.data + sent, many.size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+            ssize_t n =
+                send(s.c.fd, many.data + sent, many.size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (n > 0) sent += (size_t)n;
         }
         world_turn(&s.h.w, started);
@@ -358,18 +373,21 @@ TEST(server_pipelined_answers_meet_back_pressure) {
         close_scene(&s_);                                                                          \
     } while (0)
 
-#define POST "POST /hello HTTP/1.1\r\n" HOST
+#define POST     "POST /hello HTTP/1.1\r\n" HOST
 #define SMUGGLED GET("/hello")
 
 TEST(server_refuses_smuggling) {
-    REFUSED(POST "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED, "400");
-    REFUSED(POST "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n" SMUGGLED, "400");
+    REFUSED(POST "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED,
+            "400");
+    REFUSED(POST "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n" SMUGGLED,
+            "400");
     REFUSED(POST "Content-Length: 0\r\nContent-Length: 30\r\n\r\n" SMUGGLED, "400");
     REFUSED(POST "Content-Length: 30\r\nContent-Length: 0\r\n\r\n" SMUGGLED, "400");
     REFUSED(POST "Content-Length: 0, 30\r\n\r\n" SMUGGLED, "400");
     REFUSED(POST "Content-Length : 30\r\n\r\n" SMUGGLED, "400");
     REFUSED(POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" SMUGGLED, "400");
-    REFUSED(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n" SMUGGLED, "400");
+    REFUSED(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n" SMUGGLED,
+            "400");
     REFUSED(POST "X: y\r\n Content-Length: 30\r\n\r\n" SMUGGLED, "400");
     REFUSED(POST "X: y\nContent-Length: 30\r\n\r\n" SMUGGLED, "400");
     REFUSED(POST "\0Content-Length: 30\r\n\r\n" SMUGGLED, "400");
@@ -388,7 +406,8 @@ TEST(server_header_limits) {
     for (int over = 0; over <= 1; over++) {
         scene s;
         static const char request[] = "GET /hello HTTP/1.1\r\nHost: a\r\nX: 12345\r\n\r\n";
-        open_scene(&s, (pn_http_server_options){.head_bytes_max = (uint32_t)sizeof request - 1 - (over ? 1 : 0)});
+        open_scene(&s, (pn_http_server_options){.head_bytes_max =
+                                                    (uint32_t)sizeof request - 1 - (over ? 1 : 0)});
         ask(&s, request, over ? "HTTP/1.1 431 " : "hello");
         close_scene(&s);
         open_scene(&s, (pn_http_server_options){.header_count_max = over ? 1 : 2});
@@ -420,15 +439,18 @@ TEST(server_body_limits) {
     for (int over = 0; over <= 1; over++) {
         scene s;
         open_scene(&s, (pn_http_server_options){0});
-        ask(&s, over ? "POST /small HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n01234567890"
-                     : "POST /small HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789",
+        ask(&s,
+            over ? "POST /small HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n01234567890"
+                 : "POST /small HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789",
             over ? "HTTP/1.1 413 " : "[0123456789]");
         if (over) expect_end(&s);
         close_scene(&s);
         open_scene(&s, (pn_http_server_options){0});
-        ask(&s, over ? "POST /small HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n"
-                     : "POST /small HTTP/1.1\r\n" HOST
-                       "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
+        ask(&s,
+            over ? "POST /small HTTP/1.1\r\n" HOST
+                   "Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n"
+                 : "POST /small HTTP/1.1\r\n" HOST
+                   "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
             over ? "HTTP/1.1 413 " : "[0123456789]");
         close_scene(&s);
         open_scene(&s, (pn_http_server_options){.body_bytes_max = over ? 2 : 3});
@@ -606,8 +628,9 @@ TEST(server_half_close) {
 }
 
 TEST(server_half_close_within_a_request) {
-    static const char *const parts[] = {"GET /hel", "POST /hello HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc",
-                                        "POST /stream HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc"};
+    static const char *const parts[] = {
+        "GET /hel", "POST /hello HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc",
+        "POST /stream HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc"};
     for (int i = 0; i < 3; i++) {
         scene s;
         open_scene(&s, (pn_http_server_options){0});
@@ -692,7 +715,8 @@ TEST(server_expect_continue) {
     ask(&s, "POST /echo/1/2 HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n",
         "HTTP/1.1 100 Continue\r\n\r\n");
     ask(&s, "abc", "[abc]");
-    ask(&s, "POST /nothing HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", "404");
+    ask(&s, "POST /nothing HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+        "404");
     CHECK(!raw_has(&s.c, "100 Continue")); /* refused without the body */
     expect_end(&s);
     close_scene(&s);
@@ -719,7 +743,8 @@ TEST(server_chunked_answer) {
     CHECK_EQ(pn_http_exchange_write(x, "", 0), 0);
     CHECK_EQ(pn_http_exchange_write(x, "0123456789abcdef", 16), 0);
     pn_http_exchange_finish(x);
-    expect(&s, "Transfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
+    expect(&s,
+           "Transfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
     CHECK(!raw_has(&s.c, "Content-Length"));
     ask(&s, GET("/hello"), "hello");
     close_scene(&s);
@@ -788,8 +813,8 @@ TEST(server_refuses_bad_answers) {
     close_scene(&s);
 }
 
-/* More than the sockets hold: the handler is told to wait, woken when there is room, and the last chunk
- * comes behind all of it. */
+/* More than the sockets hold: the handler is told to wait, woken when there is room, and the last
+ * chunk comes behind all of it. */
 TEST(server_streaming_back_pressure) {
     enum { PIECE = 1 << 18, PIECES = 64 };
     scene s;
@@ -874,7 +899,8 @@ TEST(server_streamed_request_with_back_pressure) {
     char *data = malloc(SIZE);
     memset(data, 'd', SIZE);
     char head[128];
-    snprintf(head, sizeof head, "POST /stream HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", SIZE);
+    snprintf(head, sizeof head, "POST /stream HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n",
+             SIZE);
     pn_http_exchange *x = begin_held(&s, head);
     size_t sent = 0, resumes = 0;
     uint64_t started = pn_clock_real_ns();
@@ -903,7 +929,8 @@ TEST(server_streamed_request_with_back_pressure) {
 TEST(server_early_answer) {
     scene s;
     open_scene(&s, (pn_http_server_options){0});
-    pn_http_exchange *x = begin_held(&s, "POST /stream HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
+    pn_http_exchange *x =
+        begin_held(&s, "POST /stream HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
     CHECK_EQ(pn_http_exchange_respond(x, 403, NULL, 0, PN_TEXT("no")), 0);
     for (int i = 0; i < 10; i++) {
         char block[1000] = {0};
@@ -923,7 +950,9 @@ TEST(server_sent_events) {
     open_scene(&s, (pn_http_server_options){0});
     pn_http_exchange *x = begin_held(&s, GET("/held"));
     CHECK_EQ(pn_http_exchange_start_sse(x), 0);
-    pn_http_sse event = {.event = PN_TEXT("tick"), .id = PN_TEXT("7"), .retry_ms = 1500,
+    pn_http_sse event = {.event = PN_TEXT("tick"),
+                         .id = PN_TEXT("7"),
+                         .retry_ms = 1500,
                          .data = PN_TEXT("one\ntwo\r\nthree\r")};
     CHECK_EQ(pn_http_exchange_send_event(x, &event), 0);
     expect(&s, "event: tick\nid: 7\nretry: 1500\ndata: one\ndata: two\ndata: three\ndata: \n\n");
@@ -975,4 +1004,3 @@ TEST(server_that_cannot_listen) {
     CHECK_EQ(pn_http_server_create(&s.h.w.io, &options, &second), PN_EBAD_CONFIG);
     close_hall(&s);
 }
-

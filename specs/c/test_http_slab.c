@@ -1,5 +1,5 @@
-/* Slabs: what is kept stays as it was, what is let go is used again, a few long-lived slices do not pin
- * many slabs. */
+/* Slabs: what is kept stays as it was, what is let go is used again, a few long-lived slices do not
+ * pin many slabs. */
 #include "net/slab.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /*
- * TLS: our client against our server over loopback, with certificates made here. Goal: what must verify
- * verifies, what must not is refused with its own error, bytes arrive whole in both directions.
+ * TLS: our client against our server over loopback, with certificates made here. Goal: what must
+ * verify verifies, what must not is refused with its own error, bytes arrive whole in both
+ * directions.
  */
 #include "net/tls.h"
 
@@ -34,7 +35,9 @@ static void write_pem(identity *id) {
     CHECK_INT(BIO_read(bio, id->pem, sizeof id->pem - 1), >, 0);
     CHECK_EQ(PEM_write_bio_PrivateKey(bio, id->key, NULL, NULL, 0, NULL, NULL), 1);
     CHECK_INT(BIO_read(bio, id->key_pem, sizeof id->key_pem - 1), >, 0);
-    CHECK_EQ(PEM_write_bio_PrivateKey(bio, id->key, EVP_aes_128_cbc(), NULL, 0, NULL, (void *)"secret"), 1);
+    CHECK_EQ(
+        PEM_write_bio_PrivateKey(bio, id->key, EVP_aes_128_cbc(), NULL, 0, NULL, (void *)"secret"),
+        1);
     CHECK_INT(BIO_read(bio, id->locked_key_pem, sizeof id->locked_key_pem - 1), >, 0);
     BIO_free(bio);
 }
@@ -47,8 +50,8 @@ static void add_extension(X509 *certificate, int nid, const char *value) {
 }
 
 /* Signed by `issuer`, or by itself. */
-static void make_identity(identity *id, const char *name, const char *alt_names, const identity *issuer,
-                          long valid_s) {
+static void make_identity(identity *id, const char *name, const char *alt_names,
+                          const identity *issuer, long valid_s) {
     memset(id, 0, sizeof *id);
     id->key = EVP_EC_gen("P-256");
     id->certificate = X509_new();
@@ -57,8 +60,8 @@ static void make_identity(identity *id, const char *name, const char *alt_names,
     ASN1_INTEGER_set(X509_get_serialNumber(c), (long)rand());
     X509_gmtime_adj(X509_getm_notBefore(c), -86400);
     X509_gmtime_adj(X509_getm_notAfter(c), valid_s);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC, (const unsigned char *)name,
-                               -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC,
+                               (const unsigned char *)name, -1, -1, 0);
     X509_set_issuer_name(c, X509_get_subject_name(issuer != NULL ? issuer->certificate : c));
     X509_set_pubkey(c, id->key);
     if (alt_names == NULL) {
@@ -85,15 +88,16 @@ static void make_certificates(certificates *c) {
     make_identity(&c->other_authority, "other", NULL, NULL, 86400);
     make_identity(&c->server, "server", here, &c->authority, 86400);
     make_identity(&c->expired, "expired", here, &c->authority, -3600);
-    make_identity(&c->wrong_name, "wrong", "DNS:elsewhere.example,IP:10.0.0.1", &c->authority, 86400);
+    make_identity(&c->wrong_name, "wrong", "DNS:elsewhere.example,IP:10.0.0.1", &c->authority,
+                  86400);
     make_identity(&c->self_signed, "self", here, NULL, 86400);
     make_identity(&c->client, "client", "DNS:client", &c->authority, 86400);
     make_identity(&c->stranger, "stranger", "DNS:stranger", &c->other_authority, 86400);
 }
 
 static void free_certificates(certificates *c) {
-    identity *const all[] = {&c->authority, &c->other_authority, &c->server, &c->expired,
-                             &c->wrong_name, &c->self_signed, &c->client, &c->stranger};
+    identity *const all[] = {&c->authority,  &c->other_authority, &c->server, &c->expired,
+                             &c->wrong_name, &c->self_signed,     &c->client, &c->stranger};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free_identity(all[i]);
 }
 
@@ -144,10 +148,11 @@ static void open_server(scene *s, pn_tls_options tls) {
     const char *why;
     s->router = pn_http_router_create(&s->w.ledger);
     CHECK_EQ(pn_http_router_add(s->router, PN_TEXT("* /*"), &s->handler, &why), 0);
-    pn_http_server_options options = {.tls = s->server_tls, .router = s->router, .on_closed = on_closed,
-                                      .user = s};
+    pn_http_server_options options = {
+        .tls = s->server_tls, .router = s->router, .on_closed = on_closed, .user = s};
     CHECK_EQ(pn_http_server_create(&s->w.io, &options, &s->server), 0);
-    snprintf(s->url, sizeof s->url, "https://127.0.0.1:%u/x", (unsigned)pn_http_server_port(s->server));
+    snprintf(s->url, sizeof s->url, "https://127.0.0.1:%u/x",
+             (unsigned)pn_http_server_port(s->server));
 }
 
 static void open_client(scene *s, pn_tls_options tls, bool no_reuse) {
@@ -244,7 +249,8 @@ TEST(tls_exchange) {
     CHECK_STR(s.call.tls_version, "tls1.3");
     CHECK(s.call.timings.tls_handshaking_ns > 0);
     const pn_http_timings *t = &s.call.timings;
-    uint64_t sum = t->blocked_ns + t->connecting_ns + t->tls_handshaking_ns + pn_http_duration_ns(t);
+    uint64_t sum =
+        t->blocked_ns + t->connecting_ns + t->tls_handshaking_ns + pn_http_duration_ns(t);
     CHECK_EQ(sum, s.call.ended_ns - s.call.started_ns);
     run(&s, PN_TEXT("body"));
     check_ok(&s);
@@ -334,9 +340,9 @@ TEST(tls_client_certificates) {
         int client; /* 0 none, 1 good, 2 of another authority */
         bool ok;
     } cases[] = {
-        {PN_TLS_CLIENT_REQUIRED, 1, true}, {PN_TLS_CLIENT_REQUIRED, 0, false},
+        {PN_TLS_CLIENT_REQUIRED, 1, true},  {PN_TLS_CLIENT_REQUIRED, 0, false},
         {PN_TLS_CLIENT_REQUIRED, 2, false}, {PN_TLS_CLIENT_OPTIONAL, 0, true},
-        {PN_TLS_CLIENT_OPTIONAL, 1, true}, {PN_TLS_CLIENT_OPTIONAL, 2, false},
+        {PN_TLS_CLIENT_OPTIONAL, 1, true},  {PN_TLS_CLIENT_OPTIONAL, 2, false},
         {PN_TLS_CLIENT_NONE, 1, true},
     };
     scene s;
@@ -418,15 +424,19 @@ TEST(tls_refuses_options) {
     const certificates *c = &s.certs;
     check_refused(&s, (pn_tls_options){.is_server = true});
     check_refused(&s, (pn_tls_options){.certificate = pem(c->server.pem)});
-    check_refused(&s, (pn_tls_options){.certificate = pem(c->server.pem), .key = pem(c->client.key_pem)});
-    check_refused(&s, (pn_tls_options){.certificate = pem("garbage"), .key = pem(c->client.key_pem)});
+    check_refused(
+        &s, (pn_tls_options){.certificate = pem(c->server.pem), .key = pem(c->client.key_pem)});
+    check_refused(&s,
+                  (pn_tls_options){.certificate = pem("garbage"), .key = pem(c->client.key_pem)});
     check_refused(&s, (pn_tls_options){.certificate = pem(c->server.pem), .key = pem("garbage")});
-    check_refused(&s, (pn_tls_options){.certificate = {.file = "/nowhere.pem"}, .key = pem(c->server.key_pem)});
+    check_refused(&s, (pn_tls_options){.certificate = {.file = "/nowhere.pem"},
+                                       .key = pem(c->server.key_pem)});
     check_refused(&s, (pn_tls_options){.authorities = {.file = "/nowhere.pem"}});
     check_refused(&s, (pn_tls_options){.authorities = pem("garbage")});
     check_refused(&s, (pn_tls_options){.ciphers = "NO-SUCH"});
     check_refused(&s, (pn_tls_options){.cipher_suites = "NO-SUCH"});
-    check_refused(&s, (pn_tls_options){.min_version = PN_TLS_VERSION_1_3, .max_version = PN_TLS_VERSION_1_2});
+    check_refused(
+        &s, (pn_tls_options){.min_version = PN_TLS_VERSION_1_3, .max_version = PN_TLS_VERSION_1_2});
     pn_tls_options server = serving(&s, &c->server);
     server.is_server = true;
     server.client_auth = PN_TLS_CLIENT_REQUIRED; /* verified by whom? */
@@ -437,7 +447,8 @@ TEST(tls_refuses_options) {
 TEST(tls_locked_keys) {
     scene s;
     open_scene(&s);
-    pn_tls_options options = {.certificate = pem(s.certs.server.pem), .key = pem(s.certs.server.locked_key_pem)};
+    pn_tls_options options = {.certificate = pem(s.certs.server.pem),
+                              .key = pem(s.certs.server.locked_key_pem)};
     check_refused(&s, options);
     options.key_password = "wrong";
     check_refused(&s, options);
@@ -567,7 +578,9 @@ static bool connect_resumed(scene *s) {
     probe p = {0};
     pn_address address;
     CHECK(pn_address_parse(&address, PN_TEXT("127.0.0.1"), pn_http_server_port(s->server)));
-    CHECK_EQ(pn_stream_connect(&p.stream, &s->w.io, &probe_events, &address.any, s->client_tls, "127.0.0.1"), 0);
+    CHECK_EQ(pn_stream_connect(&p.stream, &s->w.io, &probe_events, &address.any, s->client_tls,
+                               "127.0.0.1"),
+             0);
     RUN_UNTIL(&s->w, p.opened > 0);
     CHECK_EQ(p.err, 0);
     bool resumed = pn_tls_session_is_resumed(p.stream.tls);
@@ -654,7 +667,8 @@ TEST(tls_peer_hangs_up) {
 }
 
 TEST(tls_server_meets_garbage) {
-    static const char *const hellos[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\x16\x03\x01\x02garbage", "\0"};
+    static const char *const hellos[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                                         "\x16\x03\x01\x02garbage", "\0"};
     scene s;
     open_scene(&s);
     open_server(&s, serving(&s, &s.certs.server));

@@ -1,4 +1,5 @@
-/* URLs: what is accepted, what is refused and why, RFC 3986's resolution examples, encoding round trips. */
+/* URLs: what is accepted, what is refused and why, RFC 3986's resolution examples, encoding round
+ * trips. */
 #include "net/url.h"
 
 #include <string.h>
@@ -82,16 +83,46 @@ TEST(url_unix) {
 
 TEST(url_refused) {
     static const char *const bad[] = {
-        "", "h", "/path", "//h/x", "ftp://h/", "http:/h", "http:h", "http://", "http:///x", "http://:80/",
-        "http://h:0/", "http://h:65536/", "http://h:8x/", "http://h:-1/", "http://h:80:80/",
-        "http://[::1/", "http://[::1]x/", "http://[zz]/", "http://[]/", "http://[1.2.3.4]/",
-        "http://h/%", "http://h/%2", "http://h/%zz", "http://h/?%g0", "http://u%zz@h/", "http://a b/",
-        "http://a\"b/", "http://a%41/", "http://h\xc3\xa9/", "http://h/a\nb", "http://h/a\x7f",
-        "http://h/\ta", "http+unix:///x", "mailto:a@b", "http://h\\x/",
+        "",
+        "h",
+        "/path",
+        "//h/x",
+        "ftp://h/",
+        "http:/h",
+        "http:h",
+        "http://",
+        "http:///x",
+        "http://:80/",
+        "http://h:0/",
+        "http://h:65536/",
+        "http://h:8x/",
+        "http://h:-1/",
+        "http://h:80:80/",
+        "http://[::1/",
+        "http://[::1]x/",
+        "http://[zz]/",
+        "http://[]/",
+        "http://[1.2.3.4]/",
+        "http://h/%",
+        "http://h/%2",
+        "http://h/%zz",
+        "http://h/?%g0",
+        "http://u%zz@h/",
+        "http://a b/",
+        "http://a\"b/",
+        "http://a%41/",
+        "http://h\xc3\xa9/",
+        "http://h/a\nb",
+        "http://h/a\x7f",
+        "http://h/\ta",
+        "http+unix:///x",
+        "mailto:a@b",
+        "http://h\\x/",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         pn_url url;
-        if (parse(&url, bad[i]) != PN_EBAD_URL) pn_test_fail(__FILE__, __LINE__, "passed: %s", bad[i]);
+        if (parse(&url, bad[i]) != PN_EBAD_URL)
+            pn_test_fail(__FILE__, __LINE__, "passed: %s", bad[i]);
     }
 }
 
@@ -162,7 +193,8 @@ TEST(url_authority) {
     close_fixture(&f);
 }
 
-static void check_resolve(fixture *f, const char *base, const char *reference, const char *expected) {
+static void check_resolve(fixture *f, const char *base, const char *reference,
+                          const char *expected) {
     pn_url url;
     CHECK_EQ(parse(&url, base), 0);
     pn_buf_clear(&f->out);
@@ -174,19 +206,43 @@ static void check_resolve(fixture *f, const char *base, const char *reference, c
 /* RFC 3986, 5.4.1 and 5.4.2. */
 TEST(url_resolve_rfc_examples) {
     static const char *const cases[][2] = {
-        {"g", "http://a/b/c/g"}, {"./g", "http://a/b/c/g"}, {"g/", "http://a/b/c/g/"},
-        {"/g", "http://a/g"}, {"//g", "http://g"}, {"?y", "http://a/b/c/d;p?y"},
-        {"g?y", "http://a/b/c/g?y"}, {"#s", "http://a/b/c/d;p?q"}, {"g#s", "http://a/b/c/g"},
-        {"g?y#s", "http://a/b/c/g?y"}, {";x", "http://a/b/c/;x"}, {"g;x", "http://a/b/c/g;x"},
-        {"", "http://a/b/c/d;p?q"}, {".", "http://a/b/c/"}, {"./", "http://a/b/c/"},
-        {"..", "http://a/b/"}, {"../", "http://a/b/"}, {"../g", "http://a/b/g"},
-        {"../..", "http://a/"}, {"../../", "http://a/"}, {"../../g", "http://a/g"},
-        {"../../../g", "http://a/g"}, {"../../../../g", "http://a/g"}, {"/./g", "http://a/g"},
-        {"/../g", "http://a/g"}, {"g.", "http://a/b/c/g."}, {".g", "http://a/b/c/.g"},
-        {"g..", "http://a/b/c/g.."}, {"..g", "http://a/b/c/..g"}, {"./../g", "http://a/b/g"},
-        {"./g/.", "http://a/b/c/g/"}, {"g/./h", "http://a/b/c/g/h"}, {"g/../h", "http://a/b/c/h"},
-        {"g;x=1/./y", "http://a/b/c/g;x=1/y"}, {"g;x=1/../y", "http://a/b/c/y"},
-        {"g?y/./x", "http://a/b/c/g?y/./x"}, {"g#s/../x", "http://a/b/c/g"},
+        {"g", "http://a/b/c/g"},
+        {"./g", "http://a/b/c/g"},
+        {"g/", "http://a/b/c/g/"},
+        {"/g", "http://a/g"},
+        {"//g", "http://g"},
+        {"?y", "http://a/b/c/d;p?y"},
+        {"g?y", "http://a/b/c/g?y"},
+        {"#s", "http://a/b/c/d;p?q"},
+        {"g#s", "http://a/b/c/g"},
+        {"g?y#s", "http://a/b/c/g?y"},
+        {";x", "http://a/b/c/;x"},
+        {"g;x", "http://a/b/c/g;x"},
+        {"", "http://a/b/c/d;p?q"},
+        {".", "http://a/b/c/"},
+        {"./", "http://a/b/c/"},
+        {"..", "http://a/b/"},
+        {"../", "http://a/b/"},
+        {"../g", "http://a/b/g"},
+        {"../..", "http://a/"},
+        {"../../", "http://a/"},
+        {"../../g", "http://a/g"},
+        {"../../../g", "http://a/g"},
+        {"../../../../g", "http://a/g"},
+        {"/./g", "http://a/g"},
+        {"/../g", "http://a/g"},
+        {"g.", "http://a/b/c/g."},
+        {".g", "http://a/b/c/.g"},
+        {"g..", "http://a/b/c/g.."},
+        {"..g", "http://a/b/c/..g"},
+        {"./../g", "http://a/b/g"},
+        {"./g/.", "http://a/b/c/g/"},
+        {"g/./h", "http://a/b/c/g/h"},
+        {"g/../h", "http://a/b/c/h"},
+        {"g;x=1/./y", "http://a/b/c/g;x=1/y"},
+        {"g;x=1/../y", "http://a/b/c/y"},
+        {"g?y/./x", "http://a/b/c/g?y/./x"},
+        {"g#s/../x", "http://a/b/c/g"},
     };
     fixture f;
     open_fixture(&f);

@@ -1,10 +1,11 @@
 /*
- * The HTTP parser's front end, requests and responses. However the bytes are cut, the result is the same; and
- * what is accepted is read the same way by a second, plain reading of RFC 9112 that knows nothing of llhttp:
- * the same head, the same body, the same end. A message that two readers cut differently is what smuggling
- * is made of.
+ * The HTTP parser's front end, requests and responses. However the bytes are cut, the result is the
+ * same; and what is accepted is read the same way by a second, plain reading of RFC 9112 that knows
+ * nothing of llhttp: the same head, the same body, the same end. A message that two readers cut
+ * differently is what smuggling is made of.
  *
- * The first byte says what it is: bit 0 a request, bit 1 a response without a body, the others where to cut.
+ * The first byte says what it is: bit 0 a request, bit 1 a response without a body, the others
+ * where to cut.
  */
 #include <stdbool.h>
 
@@ -40,7 +41,8 @@ static void note(reading *r, const pn_http_parser *parser, int event, const pn_h
 }
 
 /* `size` bytes in parts of `step`; what is not used is given again, as an engine does. */
-static void read_in_parts(reading *r, bool is_request, bool no_body, const char *data, size_t size, size_t step) {
+static void read_in_parts(reading *r, bool is_request, bool no_body, const char *data, size_t size,
+                          size_t step) {
     pn_http_parser parser;
     char *pending = fuzz_copy(NULL, 0);
     size_t pending_size = 0;
@@ -65,7 +67,8 @@ static void read_in_parts(reading *r, bool is_request, bool no_body, const char 
             r->used += piece.used;
             pending_size -= piece.used;
 #if PN_PLANT_BUG == 1
-            if (event == PN_HTTP_MORE && piece.used == 0 && pending_size > 300) pending_size = 300; /* forgets */
+            if (event == PN_HTTP_MORE && piece.used == 0 && pending_size > 300)
+                pending_size = 300; /* forgets */
 #endif
             memmove(pending, pending + piece.used, pending_size);
         }
@@ -92,9 +95,12 @@ static bool is_alnum(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool is_tchar(char c) { return is_alnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL); }
+static bool is_tchar(char c) {
+    return is_alnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
 
-/* The line that begins at `at`, without its CRLF; false when there is none or it has a stray CR or LF. */
+/* The line that begins at `at`, without its CRLF; false when there is none or it has a stray CR or
+ * LF. */
 static bool line_at(text all, size_t at, text *line) {
     for (size_t i = at; i + 1 < all.size; i++) {
         if (all.at[i] == '\n') return false;
@@ -108,10 +114,13 @@ static bool line_at(text all, size_t at, text *line) {
 
 static bool is_named(text line, const char *name, text *value) {
     size_t size = strlen(name);
-    if (line.size <= size || line.at[size] != ':' || strncasecmp(line.at, name, size) != 0) return false;
+    if (line.size <= size || line.at[size] != ':' || strncasecmp(line.at, name, size) != 0)
+        return false;
     *value = (text){line.at + size + 1, line.size - size - 1};
-    while (value->size > 0 && (value->at[0] == ' ' || value->at[0] == '\t')) value->at++, value->size--;
-    while (value->size > 0 && (value->at[value->size - 1] == ' ' || value->at[value->size - 1] == '\t')) {
+    while (value->size > 0 && (value->at[0] == ' ' || value->at[0] == '\t'))
+        value->at++, value->size--;
+    while (value->size > 0 &&
+           (value->at[value->size - 1] == ' ' || value->at[value->size - 1] == '\t')) {
         value->size--;
     }
     return true;
@@ -173,7 +182,8 @@ static bool read_fields(text all, size_t at, fields *f) {
 static bool is_request_line(text line, int *minor) {
     size_t n = 0;
     while (n < line.size && is_tchar(line.at[n])) n++;
-    if (n == 0 || line.size < n + 11 || line.at[n] != ' ' || line.at[line.size - 9] != ' ') return false;
+    if (n == 0 || line.size < n + 11 || line.at[n] != ' ' || line.at[line.size - 9] != ' ')
+        return false;
     for (size_t i = n + 1; i < line.size - 9; i++) {
         if (line.at[i] <= ' ' || line.at[i] >= 0x7f) return false;
     }
@@ -218,7 +228,8 @@ static bool read_chunks(text all, size_t at, reading *r) {
     return false;
 }
 
-static bool read_body(text all, const fields *f, bool is_request, bool no_body, int status, reading *r) {
+static bool read_body(text all, const fields *f, bool is_request, bool no_body, int status,
+                      reading *r) {
     r->used = f->end;
     if (no_body || (!is_request && (status < 200 || status == 204 || status == 304))) return true;
     if (f->codings > 0) return read_chunks(all, f->end, r);
@@ -238,7 +249,8 @@ static bool read_plainly(text all, bool is_request, bool no_body, reading *r) {
     *r = (reading){0};
     size_t at = is_request && all.size >= 2 && memcmp(all.at, "\r\n", 2) == 0 ? 2 : 0;
     if (!line_at(all, at, &line)) return false;
-    if (is_request ? !is_request_line(line, &minor) : !is_status_line(line, &minor, &status)) return false;
+    if (is_request ? !is_request_line(line, &minor) : !is_status_line(line, &minor, &status))
+        return false;
     if (!read_fields(all, at + line.size + 2, &f)) return false;
     if (f.lengths > 1 || f.codings > 1 || (f.lengths > 0 && f.codings > 0)) return false;
     if (f.codings > 0 && minor == 0) return false;
@@ -277,7 +289,8 @@ static void check_plain(const reading *got, text all, bool is_request, bool no_b
 
 static void check_lookups(const reading *got, text all) {
     size_t at = all.size >= 2 && memcmp(all.at, "\r\n", 2) == 0 ? 2 : 0;
-    pn_text block = pn_text_make(all.at + at + got->head.headers_at, got->head.headers_size), name, value;
+    pn_text block = pn_text_make(all.at + at + got->head.headers_at, got->head.headers_size), name,
+            value;
     size_t count = 0;
     for (pn_text rest = block; pn_http_headers_next(&rest, &name, &value); count++) {
         PROPERTY(pn_http_headers_valid(name, value));

@@ -1,7 +1,8 @@
 /*
- * URLs. What is accepted consists of parts that lie in order within the text; its target and authority are
- * visible ASCII that parses again to the same place; a reference resolves to a URL without dot segments of its
- * own that resolves to itself; percent-encoding and forms give back what went in.
+ * URLs. What is accepted consists of parts that lie in order within the text; its target and
+ * authority are visible ASCII that parses again to the same place; a reference resolves to a URL
+ * without dot segments of its own that resolves to itself; percent-encoding and forms give back
+ * what went in.
  *
  * The input is a base, a newline, and a reference.
  */
@@ -84,7 +85,8 @@ static void check_resolved(const pn_url *base, pn_text reference, pn_alloc *allo
         pn_text text = pn_text_make(first.data, first.size);
         PROPERTY(pn_url_parse(&url, text, NULL) == 0);
         PROPERTY(url.fragment.at == NULL);
-        bool takes_base_path = reference.size == 0 || reference.at[0] == '?' || reference.at[0] == '#';
+        bool takes_base_path =
+            reference.size == 0 || reference.at[0] == '?' || reference.at[0] == '#';
 #if PN_PLANT_BUG == 2
         takes_base_path = false;
 #endif
@@ -106,7 +108,8 @@ static void check_encoding(pn_text text, pn_alloc *alloc) {
     pn_buf_init(&decoded, alloc);
     PROPERTY(pn_percent_encode(&encoded, text));
     PROPERTY(pn_percent_decode(&decoded, pn_text_make(encoded.data, encoded.size), false));
-    PROPERTY(decoded.size == text.size && (text.size == 0 || memcmp(decoded.data, text.at, text.size) == 0));
+    PROPERTY(decoded.size == text.size &&
+             (text.size == 0 || memcmp(decoded.data, text.at, text.size) == 0));
     pn_buf_clear(&encoded);
     pn_buf_clear(&decoded);
     PROPERTY(pn_form_add(&encoded, 0, text, text) && pn_form_add(&encoded, 0, PN_TEXT("n"), text));
@@ -135,7 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t base_size = newline != NULL ? (size_t)(newline - copy) : size;
     char *base_text = fuzz_copy(copy, base_size);
     pn_text text = pn_text_make(base_text, base_size);
-    pn_text reference = newline != NULL ? pn_text_make(newline + 1, size - base_size - 1) : PN_TEXT("../x");
+    pn_text reference =
+        newline != NULL ? pn_text_make(newline + 1, size - base_size - 1) : PN_TEXT("../x");
     pn_url url;
     if (pn_url_parse(&url, text, NULL) == 0) {
         check_parts(&url, text);
