@@ -38,7 +38,6 @@ struct pn_serving {
     pn_server_box *box; /* in the registry until it is closed */
     pn_task *acceptor;  /* while it waits */
     pn_list queue;      /* incoming without a task */
-    pn_list active;     /* with one */
     int64_t charged_bytes;
     size_t route_count;
     size_t block_size;
@@ -46,7 +45,7 @@ struct pn_serving {
 };
 
 struct pn_incoming {
-    pn_list link; /* in a list of its server */
+    pn_list link; /* in its server's queue, until it has a task */
     pn_lua *lua;
     pn_http_exchange *x;       /* NULL: answered, or cut */
     struct pn_served *request; /* the Lua objects; NULL: not there, or told that it is over */

@@ -42,18 +42,18 @@ static void on_closed(void *user) {
     free_serving(s);
 }
 
-static void destroy_queued(pn_serving *s) {
-    while (!pn_list_empty(&s->queue)) {
-        pn_incoming_destroy(PN_CONTAINER(s->queue.next, pn_incoming, link));
-    }
-}
-
-/* With the actor, or by who sweeps what a test has left. */
+/* With the actor, or by who sweeps what a test has left. The end of the last exchange may be the server's,
+ * so the requests without a task come last. */
 static void close_handle(pn_handle *handle) {
     pn_serving *s = PN_CONTAINER(handle, pn_serving, handle);
-    destroy_queued(s);
+    pn_list queued, *link;
+    pn_list_init(&queued);
+    pn_list_splice(&queued, &s->queue);
     let_go(s);
     pn_http_server_close(s->server, 0);
+    while ((link = pn_list_pop(&queued)) != NULL) {
+        pn_incoming_destroy(PN_CONTAINER(link, pn_incoming, link));
+    }
 }
 
 static void begin_close(pn_serving *s, uint64_t grace_ns) {
@@ -95,7 +95,6 @@ static int accept_more(lua_State *L, int status, lua_KContext context) {
             task->context = s;
             return pn_task_wait(L, PN_WAIT_IO, PN_NO_TIMEOUT, 0, accept_more);
         }
-        pn_list_push(&s->active, link);
         pn_incoming_begin(L, 1, PN_CONTAINER(link, pn_incoming, link));
     }
     lua_pushnil(L);
@@ -232,7 +231,6 @@ static pn_serving *create_serving(lua_State *L, pn_server_box *box, size_t route
     s->route_count = route_count;
     s->block_size = size;
     pn_list_init(&s->queue);
-    pn_list_init(&s->active);
     box->serving = s;
     s->router = pn_http_router_create(&worker->ledger);
     if (s->router == NULL) pn_raise_code(L, PN_ENOMEM);
