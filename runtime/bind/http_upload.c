@@ -24,11 +24,11 @@ static int l_upload_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg upload_metamethods[] = {
+static const luaL_Reg upload_internals[] = {
     {"__gc", l_upload_gc}, {"__close", l_upload_gc}, {NULL, NULL},
 };
 
-const pn_class pn_class_http_upload = {UPLOAD_CLASS, NULL, upload_metamethods};
+const pn_class pn_class_http_upload = {UPLOAD_CLASS, NULL, upload_internals};
 
 /* ---- the end ---- */
 

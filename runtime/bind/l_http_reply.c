@@ -196,10 +196,12 @@ static int l_reply_close(lua_State *L) {
     return 0;
 }
 
+/* api: http */
 static const luaL_Reg reply_methods[] = {
     {"send", l_send}, {"json", l_json}, {"stream", l_stream}, {"sse", l_sse}, {NULL, NULL},
 };
 
+/* api: http */
 static const luaL_Reg reply_metamethods[] = {{"__close", l_reply_close}, {NULL, NULL}};
 
 const pn_class pn_class_http_reply = {PN_REPLY_CLASS, reply_methods, reply_metamethods};

@@ -238,6 +238,7 @@ static const field fields[] = {
     {NULL, NULL},
 };
 
+/* api: http */
 static const luaL_Reg request_methods[] = {{"json", l_json}, {NULL, NULL}};
 
 static int request_index(lua_State *L) {
@@ -260,6 +261,7 @@ static int request_tostring(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg request_metamethods[] = {
     {"__index", request_index}, {"__tostring", request_tostring}, {NULL, NULL},
 };

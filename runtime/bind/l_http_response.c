@@ -42,9 +42,9 @@ static int l_body_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg body_metamethods[] = {{"__gc", l_body_gc}, {NULL, NULL}};
+static const luaL_Reg body_internals[] = {{"__gc", l_body_gc}, {NULL, NULL}};
 
-const pn_class pn_class_http_body = {BODY_CLASS, NULL, body_metamethods};
+const pn_class pn_class_http_body = {BODY_CLASS, NULL, body_internals};
 
 static pn_transfer **push_holder(lua_State *L) {
     pn_transfer **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -421,6 +421,7 @@ static int l_close(lua_State *L) {
     return 0;
 }
 
+/* api: http */
 static const luaL_Reg response_methods[] = {{"json", l_json}, {"close", l_close}, {NULL, NULL}};
 
 static int response_index(lua_State *L) {
@@ -450,6 +451,7 @@ static int response_tostring(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg response_metamethods[] = {
     {"__index", response_index}, {"__close", l_close}, {"__tostring", response_tostring}, {NULL, NULL},
 };

@@ -361,6 +361,7 @@ static int l_stats(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg server_methods[] = {{"close", l_close}, {"stats", l_stats}, {NULL, NULL}};
 
 static int server_index(lua_State *L) {
@@ -389,6 +390,7 @@ static int server_tostring(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg server_metamethods[] = {
     {"__index", server_index}, {"__close", l_close_variable}, {"__gc", l_gc},
     {"__tostring", server_tostring}, {NULL, NULL},

@@ -72,6 +72,7 @@ static int sort_arguments(pn_host *host, int argc, char **argv, char **rest) {
 static int run(int argc, char **argv) {
     pn_host host;
     pn_host_init(&host);
+    host.keeps_series = true;
     if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
         fputs(pn_command_test.usage, stdout);
         fflush(stdout);
