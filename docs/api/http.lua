@@ -9,14 +9,15 @@
 local http = {}
 
 ---What all requests take. The table is read when the request is made and may change afterwards; its
----metatable does not count.
+---metatable does not count. A `body` that is a function is called for each piece until it gives nil;
+---`nil, message, code` from it fails the request.
 ---@class perilune.http.Options
----@field headers? table<string, string|number|boolean|table> sent in the order of their names; a list is sent as several lines
----@field body? string|perilune.actor.Stream|fun(): string?, string?, string? the bytes; or what is called for each piece until it gives nil (`nil, message, code` fails the request)
+---@field headers? table<string, any> sent in the order of their names; a list makes several lines
+---@field body? string|perilune.actor.Stream|function the bytes, or what gives them piece by piece
 ---@field json? any sent as JSON, with its Content-Type
----@field form? table<string, string|number|boolean|table> sent as `application/x-www-form-urlencoded`
----@field query? table<string, string|number|boolean|table>|string put behind the URL's own query
----@field timeout? number|string|perilune.http.Timeout of the whole request, redirects included; default 60s
+---@field form? table<string, any> sent as `application/x-www-form-urlencoded`
+---@field query? table<string, any>|string put behind the URL's own query
+---@field timeout? number|string|perilune.http.Timeout of the whole, redirects included; default 60s
 ---@field redirects? integer how many are followed; 0: they are answers like others; default 10
 ---@field auth? string|table basic authentication: `"user:password"` or `{ user, password }`
 ---@field cookies? table<string, string|number> sent as one Cookie header
@@ -112,8 +113,8 @@ function http.options(url, options) end
 ---@return string? code
 function http.request(method, url, options) end
 
----Runs requests side by side, at most `batch` of them and `batch_per_host` to one host, and waits for all.
----An entry is a URL, `{ "METHOD", "url", options }`, or `{ method =, url =, ...options }`. What cannot be
+---Runs requests side by side, at most `batch` of them and `batch_per_host` to one host, and waits for
+---all. An entry is a URL, `{ "METHOD", "url", options }`, or `{ method =, url =, ...options }`. What cannot be
 ---sent raises, and nothing more is begun; what fails is a response with an `error`.
 ---@param requests table a list, or names as keys
 ---@param limits? perilune.http.BatchLimits
@@ -125,12 +126,12 @@ function http.batch(requests, limits) end
 ---@field batch_per_host? integer of these, to one host; default 6
 
 ---What came back. Everything is looked up when it is asked for: a body that nobody reads is counted, not
----copied.
+---copied. Header lines of one name are joined with `", "`, those of Set-Cookie with a line feed.
 ---@class perilune.http.Response
 ---@field status integer 0 when there was no answer
 ---@field status_text string as the server put it
----@field headers table<string, string> names are written `Content-Type` and found in any case; lines of one name are joined with `", "`, those of Set-Cookie with a line feed
----@field body string|perilune.actor.Stream|nil decoded (gzip, deflate); a stream with `stream = true`; nil when it cannot be decoded: then `error` says why
+---@field headers table<string, string> names are written `Content-Type` and found in any case
+---@field body string|perilune.actor.Stream|nil decoded; nil when that fails: `error` says why
 ---@field body_size integer bytes received, before decoding
 ---@field timings perilune.http.Timings
 ---@field url string where the answer came from, after redirects
@@ -164,10 +165,11 @@ function Response:close() end
 ---@field duration number
 
 ---Starts a server in the calling actor: it ends with it. Every request runs its handler in a task of its
----own; an error there answers 500, is logged, and ends nothing else.
+---own; an error there answers 500, is logged, and ends nothing else. The segments of a route's path are
+---literal, `:name`, or `*` as the last one, which is all the rest; its method may be `*`.
 ---
----Errors: `EADDRINUSE`, `EACCES` and the like, `bad_config` (the host is no address, the TLS options do not
----work).
+---Errors: `EADDRINUSE`, `EACCES` and the like, `bad_config` (the host is no address, the TLS options do
+---not work).
 ---@param options perilune.http.ServerOptions
 ---@return perilune.http.Server? server
 ---@return string? err
@@ -175,7 +177,7 @@ function Response:close() end
 function http.serve(options) end
 
 ---@class perilune.http.ServerOptions
----@field routes table<string, perilune.http.Handler|perilune.http.Route> `"METHOD /path"` to a handler: segments are literal, `:name`, or `*` as the last one; the method may be `*`
+---@field routes table<string, perilune.http.Handler|perilune.http.Route> `"METHOD /path"` to a handler
 ---@field host? string an address; default 127.0.0.1
 ---@field port? integer default 0: any free one
 ---@field socket? string the path of a unix socket instead
@@ -209,7 +211,7 @@ function http.serve(options) end
 ---@field ciphers? string OpenSSL's list, up to TLS 1.2
 
 ---Answers a request: with what it returns (a table as body is sent as JSON), or through `res`.
----@alias perilune.http.Handler fun(req: perilune.http.Request, res: perilune.http.Reply): integer?, string|number|table|nil, table?
+---@alias perilune.http.Handler fun(req: perilune.http.Request, res: perilune.http.Reply): integer?, any, table?
 
 ---@class perilune.http.Server
 ---@field url string `"http://127.0.0.1:8080"`
