@@ -1,12 +1,13 @@
 /*
  * http.h - what the files of perilune.http share.
  *
- * A request goes through three hands. An options table is read into a pn_http_plan, from which the request
- * is found or made (http_options.c): requests are kept by content in a cache of the worker, so that what
- * is sent often is built once, whatever tables it comes from. The exchange runs in a pn_transfer
- * (http_transfer.c), C memory of the actor's ledger that its task owns while it waits. What came becomes a
- * pn_response (l_http_response.c), a userdata that holds head and body when they are small, so that it
- * needs no finalizer; a large body stays where it was read to, behind a holder that has one.
+ * A request goes through three hands. An options table is read into a pn_http_plan, from which the
+ * request is found or made (http_options.c): requests are kept by content in a cache of the worker,
+ * so that what is sent often is built once, whatever tables it comes from. The exchange runs in a
+ * pn_transfer (http_transfer.c), C memory of the actor's ledger that its task owns while it waits.
+ * What came becomes a pn_response (l_http_response.c), a userdata that holds head and body when
+ * they are small, so that it needs no finalizer; a large body stays where it was read to, behind a
+ * holder that has one.
  */
 #ifndef PN_BIND_HTTP_H
 #define PN_BIND_HTTP_H
@@ -21,8 +22,8 @@
 
 /* ---- what a worker has for requests (http_service.c) ---- */
 
-#define PN_HTTP_REQUESTS_MAX  1024 /* built requests that are remembered */
-#define PN_HTTP_TLS_MAX       64   /* sets of TLS options, and of resolve tables */
+#define PN_HTTP_REQUESTS_MAX  1024  /* built requests that are remembered */
+#define PN_HTTP_TLS_MAX       64    /* sets of TLS options, and of resolve tables */
 #define PN_HTTP_KEY_BYTES_MAX 65536 /* a request with more of a head is built each time */
 
 typedef struct pn_http_service {
@@ -39,10 +40,10 @@ typedef struct pn_http_service {
 /* The calling worker's, made when first needed. Raises. */
 pn_http_service *pn_http_service_of(lua_State *L);
 
-/* The TLS context of the options table at `index`; the cache holds it. 0; PN_EBAD_CONFIG, *why says more,
- * or PN_ENOMEM. Raises misuse (http_tls.c). */
-int pn_http_tls_find(lua_State *L, pn_http_service *service, int index, bool is_server, pn_tls **tls,
-                     const char **why);
+/* The TLS context of the options table at `index`; the cache holds it. 0; PN_EBAD_CONFIG, *why says
+ * more, or PN_ENOMEM. Raises misuse (http_tls.c). */
+int pn_http_tls_find(lua_State *L, pn_http_service *service, int index, bool is_server,
+                     pn_tls **tls, const char **why);
 
 /* ---- tables of names and values (http_fields.c) ---- */
 
@@ -64,9 +65,9 @@ static inline const pn_http_field *pn_http_fields_get(const pn_http_fields *fiel
     return &fields->at[fields->order[i]];
 }
 
-/* Reads the table at `index`, { name = value | { value, ... } }, sorted by name. No memory is taken, so
- * no finalizer runs; the texts live as long as the table is left alone. Raises what does not fit, naming
- * the option. */
+/* Reads the table at `index`, { name = value | { value, ... } }, sorted by name. No memory is
+ * taken, so no finalizer runs; the texts live as long as the table is left alone. Raises what does
+ * not fit, naming the option. */
 void pn_http_fields_read(lua_State *L, int index, const char *option, pn_http_fields *fields);
 
 /* Appends them as a form or query is written. */
@@ -79,7 +80,8 @@ void pn_http_push_headers(lua_State *L, pn_text lines);
 
 /* ---- what a script asks for (http_options.c) ---- */
 
-#define PN_HTTP_BODY_LIMIT_BYTES (256ULL << 20) /* of a response, unless the option body_limit says more */
+#define PN_HTTP_BODY_LIMIT_BYTES                                                                   \
+    (256ULL << 20) /* of a response, unless the option body_limit says more */
 
 typedef enum pn_http_body {
     PN_HTTP_BODY_IS_NONE,
@@ -116,16 +118,17 @@ typedef struct pn_http_plan {
     uint32_t redirects_max;
     pn_http_body body;
     bool has_options, has_json, has_tags, streams;
-    bool has_timeout; /* `timeout` says how long all of it may take */
+    bool has_timeout;         /* `timeout` says how long all of it may take */
     const char *content_type; /* of a form or JSON; NULL */
 } pn_http_plan;
 
 /* Reads the options at PN_HTTP_SLOT_OPTIONS (may be nil) and makes the body. Raises. */
 void pn_http_plan_read(lua_State *L, pn_http_plan *plan, pn_text method);
 
-/* The request, with a reference for the caller. 0, or what the world refuses: *why says more, a text that
- * lives until the next call. Raises what is misuse. */
-int pn_http_plan_request(lua_State *L, pn_http_plan *plan, pn_http_request **request, const char **why);
+/* The request, with a reference for the caller. 0, or what the world refuses: *why says more, a
+ * text that lives until the next call. Raises what is misuse. */
+int pn_http_plan_request(lua_State *L, pn_http_plan *plan, pn_http_request **request,
+                         const char **why);
 
 /* ---- metrics (http_record.c) ---- */
 
@@ -149,9 +152,9 @@ void pn_http_record(const struct pn_transfer *transfer);
 typedef struct pn_transfer {
     pn_http_call call;
     pn_lua *lua;
-    pn_task *task; /* that waits for it; NULL */
-    pn_http_request *request; /* the first one */
-    pn_http_tags *tags;       /* its own; NULL */
+    pn_task *task;                /* that waits for it; NULL */
+    pn_http_request *request;     /* the first one */
+    pn_http_tags *tags;           /* its own; NULL */
     struct pn_download *download; /* the body is read as it comes; NULL */
     bool is_done, has_head;
     bool is_held; /* a Lua object owns it: a cancelled wait only ends it */
@@ -165,8 +168,8 @@ void pn_transfer_destroy(pn_transfer *transfer); /* ends it, wherever it is; NUL
  * pn_transfer_woken. */
 int pn_transfer_wait(lua_State *L, pn_transfer *transfer, lua_KContext context, lua_KFunction k);
 
-/* The transfer that the continuation's task waited for, which the continuation owns from here on; NULL:
- * the wait was cancelled and the transfer is gone. */
+/* The transfer that the continuation's task waited for, which the continuation owns from here on;
+ * NULL: the wait was cancelled and the transfer is gone. */
 pn_transfer *pn_transfer_woken(lua_State *L);
 
 void pn_transfer_wake(pn_transfer *transfer); /* from the engine's callbacks */
@@ -182,7 +185,8 @@ void pn_transfer_describe(const pn_transfer *transfer, char out[PN_HTTP_ERROR_BY
 
 /* ---- bodies that flow (http_inflow.c, http_download.c, http_upload.c) ---- */
 
-#define PN_HTTP_AHEAD_BYTES_MAX 65536 /* of a body that came and was not read: past that its sender waits */
+#define PN_HTTP_AHEAD_BYTES_MAX                                                                    \
+    65536 /* of a body that came and was not read: past that its sender waits */
 
 typedef struct pn_inflow pn_inflow;
 
@@ -215,7 +219,7 @@ typedef struct pn_download {
     pn_handle handle;
 } pn_download;
 
-int pn_download_create(pn_transfer *transfer); /* PN_ENOMEM */
+int pn_download_create(pn_transfer *transfer);   /* PN_ENOMEM */
 void pn_download_destroy(pn_download *download); /* NULL is fine */
 void pn_download_on_body(pn_transfer *transfer, const char *data, size_t size);
 void pn_download_on_done(pn_transfer *transfer);
@@ -228,8 +232,8 @@ int pn_upload_run(lua_State *L, const pn_http_plan *plan);
 
 /* ---- responses (l_http_response.c) ---- */
 
-/* Pushes the response of a transfer that is over, or whose head is there; owns the transfer, also when it
- * raises. */
+/* Pushes the response of a transfer that is over, or whose head is there; owns the transfer, also
+ * when it raises. */
 void pn_response_push(lua_State *L, pn_transfer *transfer);
 
 /* Pushes a response for a request that was not begun. `url` is a stack index. */

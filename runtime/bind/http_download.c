@@ -1,8 +1,8 @@
 /*
  * A response body that is read as it comes: what is behind `res.body` with stream = true.
  *
- * The flow owns the transfer once its Lua object is there; before, the transfer owns the flow. Closing it,
- * or its collection, ends the request.
+ * The flow owns the transfer once its Lua object is there; before, the transfer owns the flow.
+ * Closing it, or its collection, ends the request.
  */
 #include "bind/http.h"
 
@@ -62,7 +62,9 @@ static void end_download(pn_download *d) {
     pn_inflow_end(&d->in);
 }
 
-static void close_handle(pn_handle *handle) { end_download(PN_CONTAINER(handle, pn_download, handle)); }
+static void close_handle(pn_handle *handle) {
+    end_download(PN_CONTAINER(handle, pn_download, handle));
+}
 
 int pn_download_create(pn_transfer *t) {
     pn_lua *lua = t->lua;

@@ -16,8 +16,9 @@ static bool read_value(lua_State *L, pn_http_field *field) {
         return true;
     }
     case LUA_TNUMBER: {
-        size_t size = lua_isinteger(L, -1) ? pn_decimal_format_int(lua_tointeger(L, -1), field->digits)
-                                           : pn_decimal_format(lua_tonumber(L, -1), field->digits);
+        size_t size = lua_isinteger(L, -1)
+                          ? pn_decimal_format_int(lua_tointeger(L, -1), field->digits)
+                          : pn_decimal_format(lua_tonumber(L, -1), field->digits);
         field->value = pn_text_make(field->digits, size);
         return true;
     }
@@ -28,7 +29,8 @@ static bool read_value(lua_State *L, pn_http_field *field) {
     }
 }
 
-static pn_http_field *add_field(lua_State *L, pn_http_fields *fields, const char *option, pn_text name) {
+static pn_http_field *add_field(lua_State *L, pn_http_fields *fields, const char *option,
+                                pn_text name) {
     if (fields->count == PN_HTTP_FIELDS_MAX) {
         luaL_error(L, "option '%s': more than %d values", option, PN_HTTP_FIELDS_MAX);
     }

@@ -1,8 +1,9 @@
 /*
- * The headers of a message as a Lua table: keys are written as "Content-Type", and looked up in any case.
+ * The headers of a message as a Lua table: keys are written as "Content-Type", and looked up in any
+ * case.
  *
- * Lines of one name are joined with ", " (RFC 9110, 5.3); those of Set-Cookie, which may not be, with a
- * line feed.
+ * Lines of one name are joined with ", " (RFC 9110, 5.3); those of Set-Cookie, which may not be,
+ * with a line feed.
  */
 #include "bind/http.h"
 

@@ -1,4 +1,5 @@
-/* A request as it came: from the engine's callback to the task that runs its handler, and its end. */
+/* A request as it came: from the engine's callback to the task that runs its handler, and its
+ * end. */
 #include "bind/http_serve.h"
 
 /* ---- the engine's side ---- */
@@ -114,7 +115,8 @@ static void log_failure(lua_State *L, const pn_incoming *in, const char *message
         method = pn_http_method_name(pn_http_exchange_method(in->x));
     }
     pn_log_printf(&pn_lua_worker(pn_lua_of(L))->runtime->log, PN_LOG_ERROR,
-                  "http: the handler of %s %.*s failed: %s", method, (int)path.size, path.at, message);
+                  "http: the handler of %s %.*s failed: %s", method, (int)path.size, path.at,
+                  message);
 }
 
 static pn_incoming *incoming_of(lua_State *L) {
@@ -168,7 +170,8 @@ static int handled(lua_State *L, int status, lua_KContext context) {
 
 /* Arguments: the handler, the request, the reply. */
 static int run_handler(lua_State *L) {
-    lua_toclose(L, REPLY); /* whichever way the task ends, the objects are told while they are there */
+    lua_toclose(L,
+                REPLY); /* whichever way the task ends, the objects are told while they are there */
     lua_pushcfunction(L, describe);
     lua_pushcfunction(L, call_handler);
     for (int i = HANDLER; i <= REPLY; i++) lua_pushvalue(L, i);

@@ -1,9 +1,10 @@
 /*
- * Bodies that are read as they come, of responses and of requests: one reading end over two engines.
+ * Bodies that are read as they come, of responses and of requests: one reading end over two
+ * engines.
  *
- * What came and was not read waits in a buffer; past PN_HTTP_AHEAD_BYTES_MAX of it the connection is not
- * read any more, so a slow reader slows the sender. What the source says of the end is told when the buffer
- * is empty.
+ * What came and was not read waits in a buffer; past PN_HTTP_AHEAD_BYTES_MAX of it the connection
+ * is not read any more, so a slow reader slows the sender. What the source says of the end is told
+ * when the buffer is empty.
  */
 #include "bind/http.h"
 

@@ -1,7 +1,9 @@
 /*
- * The body of a request that a route takes as it comes: what is behind `req.body` with stream = true.
+ * The body of a request that a route takes as it comes: what is behind `req.body` with stream =
+ * true.
  *
- * The incoming owns it until its Lua object is made; then that does, and is told when the request is over.
+ * The incoming owns it until its Lua object is made; then that does, and is told when the request
+ * is over.
  */
 #include "bind/http_serve.h"
 
@@ -51,13 +53,15 @@ static int push_end(lua_State *L, pn_inflow *in) {
         return 1;
     }
     if (intake->is_gone) return pn_push_error(L, PN_ECLOSED, "the client is gone");
-    if (intake->incoming == NULL) return pn_push_error(L, PN_ECLOSED, "the request has been answered");
+    if (intake->incoming == NULL)
+        return pn_push_error(L, PN_ECLOSED, "the request has been answered");
     return 0;
 }
 
 /* ---- life ---- */
 
-static void close_none(pn_inflow *in) { /* the rest of the body is read over when there is an answer */
+static void
+close_none(pn_inflow *in) { /* the rest of the body is read over when there is an answer */
     pn_buf_clear(&in->buffer);
 }
 

@@ -1,9 +1,10 @@
 /*
  * What a script asks for: its options read, the body made, the request found by content or built.
  *
- * Reading is one walk over the table; values that are tables or texts are kept in fixed places of the
- * stack. Bodies are made first and become Lua strings. From then on no Lua memory is taken until the
- * request is there, so no finalizer can run and use the worker's scratch buffers in between.
+ * Reading is one walk over the table; values that are tables or texts are kept in fixed places of
+ * the stack. Bodies are made first and become Lua strings. From then on no Lua memory is taken
+ * until the request is there, so no finalizer can run and use the worker's scratch buffers in
+ * between.
  */
 #include "bind/http.h"
 
@@ -20,8 +21,8 @@
 
 typedef struct known_option {
     const char *name;
-    int slot;                                          /* where its value goes; 0: */
-    void (*read)(lua_State *L, pn_http_plan *plan);    /* the value is on top */
+    int slot;                                       /* where its value goes; 0: */
+    void (*read)(lua_State *L, pn_http_plan *plan); /* the value is on top */
 } known_option;
 
 static void read_timeouts(lua_State *L, pn_http_plan *plan) {
@@ -34,7 +35,8 @@ static void read_timeouts(lua_State *L, pn_http_plan *plan) {
     int table = lua_gettop(L);
     pn_check_options(L, table, known);
     plan->connect_timeout_ns = pn_field_duration(L, table, "connect", plan->connect_timeout_ns);
-    plan->first_byte_timeout_ns = pn_field_duration(L, table, "first_byte", plan->first_byte_timeout_ns);
+    plan->first_byte_timeout_ns =
+        pn_field_duration(L, table, "first_byte", plan->first_byte_timeout_ns);
     plan->has_timeout = lua_getfield(L, table, "total") != LUA_TNIL;
     if (plan->has_timeout) plan->timeout_ns = pn_option_duration(L, -1, "total");
     lua_pop(L, 1);
@@ -59,22 +61,14 @@ static void note_json(lua_State *L, pn_http_plan *plan) {
 }
 
 static const known_option options[] = {
-    {"auth", PN_HTTP_SLOT_AUTH, NULL},
-    {"body", PN_HTTP_SLOT_BODY, NULL},
-    {"body_limit", 0, read_body_limit},
-    {"cookies", PN_HTTP_SLOT_COOKIES, NULL},
-    {"form", PN_HTTP_SLOT_FORM, NULL},
-    {"headers", PN_HTTP_SLOT_HEADERS, NULL},
-    {"json", PN_HTTP_SLOT_JSON, note_json},
-    {"name", PN_HTTP_SLOT_NAME, NULL},
-    {"proxy", PN_HTTP_SLOT_PROXY, NULL},
-    {"query", PN_HTTP_SLOT_QUERY, NULL},
-    {"redirects", 0, read_redirects},
-    {"resolve", PN_HTTP_SLOT_RESOLVE, NULL},
-    {"socket", PN_HTTP_SLOT_SOCKET, NULL},
-    {"stream", 0, read_stream},
-    {"tags", PN_HTTP_SLOT_TAGS, NULL},
-    {"timeout", 0, read_timeouts},
+    {"auth", PN_HTTP_SLOT_AUTH, NULL},      {"body", PN_HTTP_SLOT_BODY, NULL},
+    {"body_limit", 0, read_body_limit},     {"cookies", PN_HTTP_SLOT_COOKIES, NULL},
+    {"form", PN_HTTP_SLOT_FORM, NULL},      {"headers", PN_HTTP_SLOT_HEADERS, NULL},
+    {"json", PN_HTTP_SLOT_JSON, note_json}, {"name", PN_HTTP_SLOT_NAME, NULL},
+    {"proxy", PN_HTTP_SLOT_PROXY, NULL},    {"query", PN_HTTP_SLOT_QUERY, NULL},
+    {"redirects", 0, read_redirects},       {"resolve", PN_HTTP_SLOT_RESOLVE, NULL},
+    {"socket", PN_HTTP_SLOT_SOCKET, NULL},  {"stream", 0, read_stream},
+    {"tags", PN_HTTP_SLOT_TAGS, NULL},      {"timeout", 0, read_timeouts},
     {"tls", PN_HTTP_SLOT_TLS, NULL},
 };
 
@@ -182,8 +176,8 @@ void pn_http_plan_read(lua_State *L, pn_http_plan *plan, pn_text method) {
 
 /* ---- the content of a request, in one text ---- */
 
-/* The text begins with this. What the pointers lead to lives as long as a request refers to it, so two
- * equal ones are the same while it is in the cache. */
+/* The text begins with this. What the pointers lead to lives as long as a request refers to it, so
+ * two equal ones are the same while it is in the cache. */
 typedef struct key_head {
     const pn_tls *tls;
     const pn_dns *dns;
@@ -251,7 +245,8 @@ static void note_length(lua_State *L, pn_http_plan *plan, pn_text value) {
     }
 }
 
-static void add_header(lua_State *L, pn_http_plan *plan, draft *d, const pn_http_field *field, seen *has) {
+static void add_header(lua_State *L, pn_http_plan *plan, draft *d, const pn_http_field *field,
+                       seen *has) {
     pn_text name = field->name;
     if (!pn_http_headers_valid(name, field->value)) {
         luaL_error(L, "option 'headers': '%s' has a name or a value that cannot be sent", name.at);
@@ -276,7 +271,8 @@ static void add_headers(lua_State *L, pn_http_plan *plan, draft *d, seen *has) {
 }
 
 static void split_auth(lua_State *L, pn_text *user, pn_text *password) {
-    pn_text text = text_at(L, PN_HTTP_SLOT_AUTH, "auth");
+    pn_text text;
+    text.at = lua_tolstring(L, PN_HTTP_SLOT_AUTH, &text.size);
     const char *colon = memchr(text.at, ':', text.size);
     if (colon == NULL) luaL_error(L, "option 'auth': \"user:password\" has no colon");
     *user = pn_text_make(text.at, (size_t)(colon - text.at));
@@ -300,13 +296,15 @@ static void add_auth(lua_State *L, draft *d) {
     } else {
         pn_field_error(L, "auth", expected, PN_HTTP_SLOT_AUTH);
     }
-    if (memchr(user.at, ':', user.size) != NULL) luaL_error(L, "option 'auth': a colon in the user");
+    if (memchr(user.at, ':', user.size) != NULL)
+        luaL_error(L, "option 'auth': a colon in the user");
     pn_buf_add_text(d->key, "Authorization: ");
     pn_http_add_basic_auth(d->key, user, password);
     pn_buf_add_text(d->key, "\r\n");
 }
 
-/* RFC 6265, 4.1.1, but for spaces, commas, quotes and backslashes, which servers are sent anyway. */
+/* RFC 6265, 4.1.1, but for spaces, commas, quotes and backslashes, which servers are sent
+ * anyway. */
 static bool is_cookie(const pn_http_field *field) {
     if (!pn_http_headers_valid(field->name, field->value)) return false;
     return memchr(field->value.at, ';', field->value.size) == NULL;
@@ -452,7 +450,8 @@ static int build(draft *d, pn_http_request **request, const char **why) {
     pn_text lines = take(&at, head->lines_size);
     if (head->socket_size > 0) o.socket_path = take(&at, head->socket_size);
     if (head->proxy_size >= 0) o.proxy = take(&at, (size_t)head->proxy_size);
-    while (pn_http_headers_next(&lines, &headers[o.header_count].name, &headers[o.header_count].value)) {
+    while (pn_http_headers_next(&lines, &headers[o.header_count].name,
+                                &headers[o.header_count].value)) {
         o.header_count++;
     }
     return pn_http_request_create(d->service->client, &o, request, why);
@@ -474,7 +473,8 @@ static int find_request(draft *d, pn_http_request **request, const char **why) {
     return 0;
 }
 
-int pn_http_plan_request(lua_State *L, pn_http_plan *plan, pn_http_request **request, const char **why) {
+int pn_http_plan_request(lua_State *L, pn_http_plan *plan, pn_http_request **request,
+                         const char **why) {
     pn_http_service *s = pn_http_service_of(L);
     draft d = {.service = s, .key = &s->key};
     int err = 0;

@@ -1,9 +1,9 @@
 /*
  * An answer in pieces: the flow of res:stream() and res:sse().
  *
- * A write waits until the connection takes more, so a client that reads slowly slows its handler. The end
- * of the flow is the end of the answer; closing it with an error, or leaving the handler by one, cuts the
- * connection, so that the client knows that something is missing.
+ * A write waits until the connection takes more, so a client that reads slowly slows its handler.
+ * The end of the flow is the end of the answer; closing it with an error, or leaving the handler by
+ * one, cuts the connection, so that the client knows that something is missing.
  */
 #include "bind/http_serve.h"
 
@@ -86,7 +86,8 @@ static int write_bytes(lua_State *L, pn_outflow *o) {
     pn_http_exchange *x = o->in->x;
     if (pn_http_exchange_is_aborted(x)) return pn_push_error(L, PN_ECLOSED, "the client is gone");
     if (!pn_http_exchange_is_writable(x)) {
-        if (o->writer != NULL) return luaL_error(L, "write: another task is writing to this stream");
+        if (o->writer != NULL)
+            return luaL_error(L, "write: another task is writing to this stream");
         pn_task_check_block(L);
         pn_task *task = pn_task_current(L);
         o->writer = task;

@@ -1,9 +1,9 @@
 /*
  * What a request leaves in the metrics: k6's names, meanings and system tags.
  *
- * Each hop of a redirected request is a request of its own. Tags are texts only where somebody looks at
- * them; otherwise a sample costs a constant. Precedence of equal keys: the request's own tags, the system's,
- * those of the scenario and the run.
+ * Each hop of a redirected request is a request of its own. Tags are texts only where somebody
+ * looks at them; otherwise a sample costs a constant. Precedence of equal keys: the request's own
+ * tags, the system's, those of the scenario and the run.
  */
 #include "bind/http.h"
 
@@ -50,7 +50,8 @@ static void add_name(lua_State *L, pn_http_fields *fields) {
 static void read_fields(lua_State *L, pn_http_fields *fields) {
     fields->count = 0;
     if (!lua_isnil(L, PN_HTTP_SLOT_TAGS)) pn_http_fields_read(L, PN_HTTP_SLOT_TAGS, "tags", fields);
-    if (fields->count > PN_HTTP_TAGS_MAX) luaL_error(L, "option 'tags': more than %d", PN_HTTP_TAGS_MAX);
+    if (fields->count > PN_HTTP_TAGS_MAX)
+        luaL_error(L, "option 'tags': more than %d", PN_HTTP_TAGS_MAX);
     add_name(L, fields);
 }
 
@@ -94,7 +95,8 @@ typedef struct tag_list {
 static bool has_key(const tag_list *list, const pn_tag *tag) {
     for (uint32_t i = 0; i < list->count; i++) {
         const pn_tag *t = &list->at[i];
-        if (t->key_size == tag->key_size && memcmp(t->key, tag->key, tag->key_size) == 0) return true;
+        if (t->key_size == tag->key_size && memcmp(t->key, tag->key, tag->key_size) == 0)
+            return true;
     }
     return false;
 }
@@ -121,7 +123,8 @@ static void add_error(tag_list *list, const pn_transfer *t, unsigned status, tag
     if (texts->error[0] != '\0') add(list, "error", pn_text_of(texts->error));
 }
 
-static void add_system_tags(tag_list *list, const pn_transfer *t, unsigned status, tag_texts *texts) {
+static void add_system_tags(tag_list *list, const pn_transfer *t, unsigned status,
+                            tag_texts *texts) {
     const pn_http_call *call = &t->call;
     const pn_http_request *request = call->request != NULL ? call->request : t->request;
     pn_text url = pn_http_shown_url(pn_http_request_url(request), texts->url);
@@ -131,7 +134,8 @@ static void add_system_tags(tag_list *list, const pn_transfer *t, unsigned statu
     add(list, "name", url);
     add(list, "status", pn_text_of(texts->status));
     if (status != 0) {
-        add(list, "proto", call->response.head.minor == 0 ? PN_TEXT("HTTP/1.0") : PN_TEXT("HTTP/1.1"));
+        add(list, "proto",
+            call->response.head.minor == 0 ? PN_TEXT("HTTP/1.0") : PN_TEXT("HTTP/1.1"));
     }
     if (call->tls_version[0] != '\0') add(list, "tls_version", pn_text_of(call->tls_version));
     add_error(list, t, status, texts);
@@ -153,7 +157,8 @@ static void record_ms(pn_metrics_shard *shard, uint32_t id, uint64_t ns, uint64_
     pn_metrics_record(shard, id, (double)ns * 1e-6, now_ns, tags);
 }
 
-static void record_all(pn_metrics_shard *shard, const pn_transfer *t, bool is_good, const pn_tags *tags) {
+static void record_all(pn_metrics_shard *shard, const pn_transfer *t, bool is_good,
+                       const pn_tags *tags) {
     const pn_http_call *call = &t->call;
     const pn_http_timings *p = &call->timings;
     uint64_t now_ns = call->ended_ns != 0 ? call->ended_ns : pn_lua_worker(t->lua)->io.now_ns;
@@ -170,11 +175,12 @@ static void record_all(pn_metrics_shard *shard, const pn_transfer *t, bool is_go
     pn_metrics_record(shard, PN_METRIC_DATA_RECEIVED, (double)call->bytes_received, now_ns, tags);
 }
 
-static void __attribute__((noinline)) record_tagged(pn_metrics_shard *shard, const pn_transfer *t,
-                                                    unsigned status, bool is_good) {
+static void __attribute__((noinline))
+record_tagged(pn_metrics_shard *shard, const pn_transfer *t, unsigned status, bool is_good) {
     tag_list list = {.count = 0};
     tag_texts texts = {.error = ""};
-    for (uint32_t i = 0; t->tags != NULL && i < t->tags->count; i++) add_tag(&list, &t->tags->list[i]);
+    for (uint32_t i = 0; t->tags != NULL && i < t->tags->count; i++)
+        add_tag(&list, &t->tags->list[i]);
     add_system_tags(&list, t, status, &texts);
     add_tag(&list, expected_tags(is_good)->list);
     pn_tags tags = {list.at, list.count};

@@ -1,11 +1,11 @@
 /*
  * http_serve.h - what the files of http.serve share.
  *
- * A pn_serving is a server's C side, in the worker's memory, because the engine's server may outlive the
- * actor by a moment. Each request is a pn_incoming from the moment the engine has it: the engine's callback
- * queues it, a task of the actor (the acceptor) begins a task for it, which runs the handler. The Lua
- * objects that the handler gets point to the incoming and are told when it is over; it is over when the
- * handler's task is, at the latest.
+ * A pn_serving is a server's C side, in the worker's memory, because the engine's server may
+ * outlive the actor by a moment. Each request is a pn_incoming from the moment the engine has it:
+ * the engine's callback queues it, a task of the actor (the acceptor) begins a task for it, which
+ * runs the handler. The Lua objects that the handler gets point to the incoming and are told when
+ * it is over; it is over when the handler's task is, at the latest.
  */
 #ifndef PN_BIND_HTTP_SERVE_H
 #define PN_BIND_HTTP_SERVE_H
@@ -13,8 +13,9 @@
 #include "bind/http.h"
 #include "net/http_server.h"
 
-#define PN_HTTP_ROUTES_MAX     1024
-#define PN_HTTP_CLOSE_GRACE_NS (5 * PN_NS_PER_S) /* of server:close(), for requests being answered */
+#define PN_HTTP_ROUTES_MAX 1024
+#define PN_HTTP_CLOSE_GRACE_NS                                                                     \
+    (5 * PN_NS_PER_S) /* of server:close(), for requests being answered */
 
 #define PN_REQUEST_CLASS "perilune.http.request"
 #define PN_REPLY_CLASS   "perilune.http.reply"
@@ -38,7 +39,6 @@ struct pn_serving {
     pn_server_box *box; /* in the registry until it is closed */
     pn_task *acceptor;  /* while it waits */
     pn_list queue;      /* incoming without a task */
-    pn_list active;     /* with one */
     int64_t charged_bytes;
     size_t route_count;
     size_t block_size;
@@ -46,12 +46,12 @@ struct pn_serving {
 };
 
 struct pn_incoming {
-    pn_list link; /* in a list of its server */
+    pn_list link; /* in its server's queue, until it has a task */
     pn_lua *lua;
     pn_http_exchange *x;       /* NULL: answered, or cut */
     struct pn_served *request; /* the Lua objects; NULL: not there, or told that it is over */
     struct pn_answer *reply;
-    struct pn_intake *intake; /* the body as it comes; NULL */
+    struct pn_intake *intake;   /* the body as it comes; NULL */
     struct pn_outflow *outflow; /* the answer in pieces; NULL */
     size_t route;
     bool is_gone;   /* the client */
@@ -83,8 +83,8 @@ void pn_answer_push(lua_State *L, pn_incoming *in);
 void pn_served_detach(pn_served *request);
 void pn_answer_detach(pn_answer *reply);
 
-/* Answers with what is at these stack indices (status; body and headers may be nil or none). Raises what
- * cannot be sent. */
+/* Answers with what is at these stack indices (status; body and headers may be nil or none). Raises
+ * what cannot be sent. */
 void pn_answer_send(lua_State *L, pn_incoming *in, int status, int body, int headers);
 
 /* ---- bodies that flow (http_intake.c, http_outflow.c) ---- */
@@ -93,7 +93,7 @@ int pn_intake_create(pn_incoming *in); /* PN_ENOMEM */
 void pn_intake_on_body(pn_incoming *in, const char *data, size_t size);
 void pn_intake_on_end(pn_incoming *in);
 void pn_intake_on_gone(pn_incoming *in);
-void pn_intake_detach(pn_incoming *in); /* no more comes */
+void pn_intake_detach(pn_incoming *in);             /* no more comes */
 void pn_intake_push(lua_State *L, pn_incoming *in); /* once */
 
 /* Pushes the flow of a started answer; `is_events`: it takes server-sent events. */

@@ -1,11 +1,13 @@
-/* TLS options of scripts, for clients and servers: a table becomes a pn_tls, made once for its content. */
+/* TLS options of scripts, for clients and servers: a table becomes a pn_tls, made once for its
+ * content. */
 #include "bind/http.h"
 
 #include "lua/args.h"
 
 static const char *const known[] = {
-    "ca",       "ca_file",     "cert",        "cert_file", "ciphers",     "insecure_skip_verify",
-    "key",      "key_file",    "max_version", "min_version", "password",  "client_auth", NULL,
+    "ca",  "ca_file",  "cert",        "cert_file",   "ciphers",  "insecure_skip_verify",
+    "key", "key_file", "max_version", "min_version", "password", "client_auth",
+    NULL,
 };
 
 static const char *const client_auths[] = {"none", "optional", "required", NULL};
@@ -14,7 +16,8 @@ static const char *const client_auths[] = {"none", "optional", "required", NULL}
 static pn_tls_source read_source(lua_State *L, int table, const char *text, const char *file) {
     const char *path = pn_field_string(L, table, file, NULL);
     const char *pem = pn_field_string(L, table, text, NULL);
-    if (path != NULL && pem != NULL) luaL_error(L, "options '%s' and '%s' exclude each other", text, file);
+    if (path != NULL && pem != NULL)
+        luaL_error(L, "options '%s' and '%s' exclude each other", text, file);
     return (pn_tls_source){.file = path, .pem = pn_text_of(pem)};
 }
 

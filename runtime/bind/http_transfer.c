@@ -2,8 +2,8 @@
  * A request under way: C memory of the actor's ledger, owned by the task that waits for it.
  *
  * The engine's callbacks touch no Lua: they note what happened and make the task ready. Until its
- * continuation runs, the task's `cancel` stays set, so that a task that is cancelled or an actor that
- * ends in between takes the transfer with it.
+ * continuation runs, the task's `cancel` stays set, so that a task that is cancelled or an actor
+ * that ends in between takes the transfer with it.
  */
 #include "bind/http.h"
 
@@ -53,12 +53,15 @@ pn_transfer *pn_transfer_woken(lua_State *L) {
 
 /* ---- life ---- */
 
-static pn_transfer *transfer_of(pn_http_call *call) { return PN_CONTAINER(call, pn_transfer, call); }
+static pn_transfer *transfer_of(pn_http_call *call) {
+    return PN_CONTAINER(call, pn_transfer, call);
+}
 
 static void on_done(pn_http_call *call) {
     pn_transfer *t = transfer_of(call);
     t->is_done = true;
-    if (call->err != PN_EBAD_URL) pn_http_record(t); /* a redirect to nowhere: no request was made */
+    if (call->err != PN_EBAD_URL)
+        pn_http_record(t); /* a redirect to nowhere: no request was made */
     if (t->download != NULL) pn_download_on_done(t);
     pn_transfer_wake(t);
 }
@@ -78,7 +81,9 @@ static void on_body(pn_http_call *call, const char *data, size_t size) {
 static void on_writable(pn_http_call *call) { pn_transfer_wake(transfer_of(call)); }
 
 static const pn_http_call_events events = {
-    .on_done = on_done, .on_hop = on_hop, .on_writable = on_writable,
+    .on_done = on_done,
+    .on_hop = on_hop,
+    .on_writable = on_writable,
 };
 
 static const pn_http_call_events stream_events = {
@@ -89,8 +94,8 @@ static const pn_http_call_events stream_events = {
     .on_writable = on_writable,
 };
 
-/* What the response holds is the actor's. The collector is told of bytes that it does not see, so that
- * responses nobody refers to go in time. */
+/* What the response holds is the actor's. The collector is told of bytes that it does not see, so
+ * that responses nobody refers to go in time. */
 #define COLLECT_BYTES (256 << 10)
 
 static bool charge(void *owner, int64_t bytes) {
@@ -173,8 +178,8 @@ pn_text pn_http_shown_url(pn_text text, char out[PN_HTTP_URL_BYTES]) {
     pn_url url;
     if (pn_url_parse(&url, text, NULL) != 0 || url.userinfo.at == NULL) return text;
     const char *rest = url.userinfo.at + url.userinfo.size, *end = text.at + text.size;
-    int size = snprintf(out, PN_HTTP_URL_BYTES, "%.*s****%.*s", (int)(url.userinfo.at - text.at), text.at,
-                        (int)(end - rest), rest);
+    int size = snprintf(out, PN_HTTP_URL_BYTES, "%.*s****%.*s", (int)(url.userinfo.at - text.at),
+                        text.at, (int)(end - rest), rest);
     return pn_text_make(out, size < PN_HTTP_URL_BYTES ? (size_t)size : PN_HTTP_URL_BYTES - 1);
 }
 

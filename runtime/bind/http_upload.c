@@ -1,10 +1,11 @@
 /*
- * A request body that is produced while it is sent: a function or a stream, asked for piece after piece.
+ * A request body that is produced while it is sent: a function or a stream, asked for piece after
+ * piece.
  *
- * One task does both: it calls the producer, which may block, writes what that gives, waits for room, and
- * in the end for the answer. Because the task may be anywhere meanwhile, the transfer is owned by a holder
- * on the stack that closes it whichever way the function is left. An answer that comes early ends the
- * production.
+ * One task does both: it calls the producer, which may block, writes what that gives, waits for
+ * room, and in the end for the answer. Because the task may be anywhere meanwhile, the transfer is
+ * owned by a holder on the stack that closes it whichever way the function is left. An answer that
+ * comes early ends the production.
  */
 #include "bind/http.h"
 
@@ -24,11 +25,13 @@ static int l_upload_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg upload_metamethods[] = {
-    {"__gc", l_upload_gc}, {"__close", l_upload_gc}, {NULL, NULL},
+static const luaL_Reg upload_internals[] = {
+    {"__gc", l_upload_gc},
+    {"__close", l_upload_gc},
+    {NULL, NULL},
 };
 
-const pn_class pn_class_http_upload = {UPLOAD_CLASS, NULL, upload_metamethods};
+const pn_class pn_class_http_upload = {UPLOAD_CLASS, NULL, upload_internals};
 
 /* ---- the end ---- */
 
@@ -74,7 +77,8 @@ static int take_piece(lua_State *L) {
     size_t size;
     if (lua_isnil(L, PIECE)) return end_upload(L, u);
     if (lua_type(L, PIECE) != LUA_TSTRING) {
-        return luaL_error(L, "option 'body': strings expected from it, got %s", luaL_typename(L, PIECE));
+        return luaL_error(L, "option 'body': strings expected from it, got %s",
+                          luaL_typename(L, PIECE));
     }
     const char *data = lua_tolstring(L, PIECE, &size);
     if (!pn_http_call_is_writable(&u->transfer->call)) return -1;

@@ -6,7 +6,8 @@ static int answered(lua_State *L, int status, lua_KContext context) {
     pn_transfer *t = pn_transfer_woken(L);
     if (PN_UNLIKELY(t == NULL)) {
         pn_task *task = pn_task_woken(L);
-        pn_response_push_failed(L, PN_HTTP_SLOT_URL, task->code != 0 ? task->code : PN_ECANCELLED, "");
+        pn_response_push_failed(L, PN_HTTP_SLOT_URL, task->code != 0 ? task->code : PN_ECANCELLED,
+                                "");
         return pn_response_return(L);
     }
     pn_response_push(L, t);
@@ -68,7 +69,8 @@ static int l_request(lua_State *L) {
 }
 
 const luaL_Reg pn_http_functions[] = {
-    {"get", l_get},       {"post", l_post}, {"put", l_put},         {"patch", l_patch},
-    {"delete", l_delete}, {"head", l_head}, {"options", l_options}, {"request", l_request},
-    {"serve", pn_http_l_serve}, {NULL, NULL},
+    {"get", l_get},         {"post", l_post},       {"put", l_put},
+    {"patch", l_patch},     {"delete", l_delete},   {"head", l_head},
+    {"options", l_options}, {"request", l_request}, {"serve", pn_http_l_serve},
+    {NULL, NULL},
 };

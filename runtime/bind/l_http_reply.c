@@ -28,7 +28,8 @@ void pn_answer_detach(pn_answer *reply) {
 /* The one that can still be answered. */
 static pn_incoming *check_reply(lua_State *L) {
     pn_answer *reply = luaL_checkudata(L, 1, PN_REPLY_CLASS);
-    if (reply->in == NULL || reply->in->has_begun) luaL_error(L, "the request has been answered already");
+    if (reply->in == NULL || reply->in->has_begun)
+        luaL_error(L, "the request has been answered already");
     return reply->in;
 }
 
@@ -71,8 +72,10 @@ static void read_head(lua_State *L, int status, int headers, const char *type, h
 }
 
 static _Noreturn void refuse_head(lua_State *L, const head *h) {
-    if (h->status == 204 || h->status == 304) luaL_error(L, "an answer with status %d has no body", (int)h->status);
-    luaL_error(L, "headers: Content-Length, Transfer-Encoding and Connection are the server's to say");
+    if (h->status == 204 || h->status == 304)
+        luaL_error(L, "an answer with status %d has no body", (int)h->status);
+    luaL_error(L,
+               "headers: Content-Length, Transfer-Encoding and Connection are the server's to say");
     pn_unreachable();
 }
 
@@ -86,8 +89,7 @@ static const char *make_body(lua_State *L, int index) {
     case LUA_TSTRING:
     case LUA_TNUMBER: return "text/plain; charset=utf-8";
     case LUA_TTABLE: break;
-    default:
-        luaL_error(L, "body: a string or a table expected, got %s", luaL_typename(L, index));
+    default: luaL_error(L, "body: a string or a table expected, got %s", luaL_typename(L, index));
     }
     if (pn_json_encode(L, index, &(pn_json_style){0}) != 1) {
         luaL_error(L, "body: %s", lua_tostring(L, -2));
@@ -96,7 +98,8 @@ static const char *make_body(lua_State *L, int index) {
     return "application/json";
 }
 
-static void respond(lua_State *L, pn_incoming *in, int status, int body, int headers, const char *type) {
+static void respond(lua_State *L, pn_incoming *in, int status, int body, int headers,
+                    const char *type) {
     head h;
     pn_http_fields fields;
     size_t size = 0;
@@ -132,7 +135,8 @@ static int l_json(lua_State *L) {
         lua_insert(L, 2);
     }
     lua_settop(L, 4);
-    if (pn_json_encode(L, 3, &(pn_json_style){0}) != 1) luaL_error(L, "json: %s", lua_tostring(L, -2));
+    if (pn_json_encode(L, 3, &(pn_json_style){0}) != 1)
+        luaL_error(L, "json: %s", lua_tostring(L, -2));
     lua_replace(L, 3);
     respond(L, in, 2, 3, 4, "application/json");
     return 0;
@@ -196,10 +200,12 @@ static int l_reply_close(lua_State *L) {
     return 0;
 }
 
+/* api: http */
 static const luaL_Reg reply_methods[] = {
     {"send", l_send}, {"json", l_json}, {"stream", l_stream}, {"sse", l_sse}, {NULL, NULL},
 };
 
+/* api: http */
 static const luaL_Reg reply_metamethods[] = {{"__close", l_reply_close}, {NULL, NULL}};
 
 const pn_class pn_class_http_reply = {PN_REPLY_CLASS, reply_methods, reply_metamethods};

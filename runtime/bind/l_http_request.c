@@ -1,6 +1,7 @@
 /*
- * A request as its handler sees it. The target and the headers are copied into the object, and the body
- * when it is small, so they stay when the request has been answered; a large body can be read until then.
+ * A request as its handler sees it. The target and the headers are copied into the object, and the
+ * body when it is small, so they stay when the request has been answered; a large body can be read
+ * until then.
  */
 #include "bind/http_serve.h"
 
@@ -81,7 +82,7 @@ void pn_served_push(lua_State *L, pn_incoming *in) {
         .is_inline = is_inline,
     };
     memcpy(r->text, target.at, target.size);
-    memcpy(headers_of(r), headers.at, headers.size);
+    if (headers.size > 0) memcpy(headers_of(r), headers.at, headers.size);
     if (is_inline) copy_body(message, body_of(r));
     pn_push_class(L, PN_REQUEST_CLASS);
     lua_setmetatable(L, -2);
@@ -232,12 +233,14 @@ typedef struct field {
 } field;
 
 static const field fields[] = {
-    {"method", push_method}, {"path", push_path},     {"params", push_params},
-    {"query", push_query},   {"body", push_body},     {"headers", push_headers},
-    {"target", push_target}, {"proto", push_proto},   {"peer", push_peer},
-    {NULL, NULL},
+    {"method", push_method}, {"path", push_path},
+    {"params", push_params}, {"query", push_query},
+    {"body", push_body},     {"headers", push_headers},
+    {"target", push_target}, {"proto", push_proto},
+    {"peer", push_peer},     {NULL, NULL},
 };
 
+/* api: http */
 static const luaL_Reg request_methods[] = {{"json", l_json}, {NULL, NULL}};
 
 static int request_index(lua_State *L) {
@@ -260,8 +263,11 @@ static int request_tostring(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg request_metamethods[] = {
-    {"__index", request_index}, {"__tostring", request_tostring}, {NULL, NULL},
+    {"__index", request_index},
+    {"__tostring", request_tostring},
+    {NULL, NULL},
 };
 
 const pn_class pn_class_http_request = {PN_REQUEST_CLASS, request_methods, request_metamethods};

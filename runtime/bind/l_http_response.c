@@ -1,9 +1,11 @@
 /*
- * The response of perilune.http: what came, in one block; everything is looked up when it is asked for.
+ * The response of perilune.http: what came, in one block; everything is looked up when it is asked
+ * for.
  *
  * Behind the struct lie the URL, what went wrong, the head, and the body when it is small. So most
- * responses need no finalizer, which would keep each of them for a second collection. A large body stays
- * in the client's slabs, with its transfer, behind a holder (a user value) that has a finalizer.
+ * responses need no finalizer, which would keep each of them for a second collection. A large body
+ * stays in the client's slabs, with its transfer, behind a holder (a user value) that has a
+ * finalizer.
  */
 #include "bind/http.h"
 
@@ -17,7 +19,7 @@ enum { VALUE_BODY = 1, VALUE_HEADERS, VALUES = VALUE_HEADERS };
 
 typedef struct pn_response {
     pn_http_timings timings;
-    uint64_t body_bytes; /* received */
+    uint64_t body_bytes;       /* received */
     uint64_t body_limit_bytes; /* of what it decodes to */
     const char *tls_version;
     int err;        /* 0: there is an answer */
@@ -42,9 +44,9 @@ static int l_body_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg body_metamethods[] = {{"__gc", l_body_gc}, {NULL, NULL}};
+static const luaL_Reg body_internals[] = {{"__gc", l_body_gc}, {NULL, NULL}};
 
-const pn_class pn_class_http_body = {BODY_CLASS, NULL, body_metamethods};
+const pn_class pn_class_http_body = {BODY_CLASS, NULL, body_internals};
 
 static pn_transfer **push_holder(lua_State *L) {
     pn_transfer **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -62,7 +64,8 @@ typedef struct parts {
 } parts;
 
 static pn_response *new_response(lua_State *L, const parts *p) {
-    pn_response *r = lua_newuserdatauv(L, sizeof *r + p->url + p->error + p->head + p->body, VALUES);
+    pn_response *r =
+        lua_newuserdatauv(L, sizeof *r + p->url + p->error + p->head + p->body, VALUES);
     *r = (pn_response){.tls_version = "", .minor = 1, .is_inline = true};
     r->url_size = (uint32_t)p->url;
     r->error_size = (uint32_t)p->error;
@@ -206,8 +209,10 @@ static int inflate_inline(pn_response *r, pn_ledger *ledger, pn_encoding encodin
     return err;
 }
 
-/* Pushes the decoded body; or notes why it cannot be and pushes nil. `t` is NULL for one that is inline. */
-static void push_inflated(lua_State *L, pn_response *r, pn_encoding encoding, const pn_transfer *t) {
+/* Pushes the decoded body; or notes why it cannot be and pushes nil. `t` is NULL for one that is
+ * inline. */
+static void push_inflated(lua_State *L, pn_response *r, pn_encoding encoding,
+                          const pn_transfer *t) {
     pn_http_service *s = pn_http_service_of(L);
     pn_buf *out = &s->text;
     pn_buf_clear(out);
@@ -225,7 +230,8 @@ static void push_inflated(lua_State *L, pn_response *r, pn_encoding encoding, co
     if (out->capacity > SCRATCH_BYTES_MAX) pn_buf_close(out);
 }
 
-/* Takes a body that came as it is out of its holder: where it was read to, it is not needed twice. */
+/* Takes a body that came as it is out of its holder: where it was read to, it is not needed
+ * twice. */
 static void push_gathered(lua_State *L, pn_transfer **box) {
     pn_transfer *t = *box;
     size_t size = t->call.response.body_bytes;
@@ -329,7 +335,8 @@ static int push_error(lua_State *L, pn_response *r) {
 
 static int push_error_code(lua_State *L, pn_response *r) {
     int code = r->error_code;
-    if (r->body_err != 0) code = pn_http_error_code(r->body_err, PN_HTTP_PHASE_RECEIVING, r->status);
+    if (r->body_err != 0)
+        code = pn_http_error_code(r->body_err, PN_HTTP_PHASE_RECEIVING, r->status);
     lua_pushinteger(L, code);
     return 1;
 }
@@ -389,7 +396,9 @@ static const field fields[] = {
     {NULL, NULL},
 };
 
-static pn_response *check_response(lua_State *L) { return luaL_checkudata(L, 1, PN_RESPONSE_CLASS); }
+static pn_response *check_response(lua_State *L) {
+    return luaL_checkudata(L, 1, PN_RESPONSE_CLASS);
+}
 
 /* res:json([path]) */
 static int l_json(lua_State *L) {
@@ -399,7 +408,8 @@ static int l_json(lua_State *L) {
     if (r->err != 0) return pn_push_error(L, r->err, "%.*s", (int)r->error_size, error_of(r));
     int count = push_body(L, r);
     if (r->body_err != 0) return pn_push_error(L, r->body_err, NULL);
-    if (count == 0 || lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "json: the body is a stream");
+    if (count == 0 || lua_type(L, -1) != LUA_TSTRING)
+        return luaL_error(L, "json: the body is a stream");
     const char *text = lua_tolstring(L, -1, &size);
     return pn_json_decode_at(L, text, size, path, path_size, NULL);
 }
@@ -421,6 +431,7 @@ static int l_close(lua_State *L) {
     return 0;
 }
 
+/* api: http */
 static const luaL_Reg response_methods[] = {{"json", l_json}, {"close", l_close}, {NULL, NULL}};
 
 static int response_index(lua_State *L) {
@@ -450,8 +461,12 @@ static int response_tostring(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg response_metamethods[] = {
-    {"__index", response_index}, {"__close", l_close}, {"__tostring", response_tostring}, {NULL, NULL},
+    {"__index", response_index},
+    {"__close", l_close},
+    {"__tostring", response_tostring},
+    {NULL, NULL},
 };
 
 const pn_class pn_class_response = {PN_RESPONSE_CLASS, response_methods, response_metamethods};

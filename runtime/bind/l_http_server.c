@@ -42,18 +42,18 @@ static void on_closed(void *user) {
     free_serving(s);
 }
 
-static void destroy_queued(pn_serving *s) {
-    while (!pn_list_empty(&s->queue)) {
-        pn_incoming_destroy(PN_CONTAINER(s->queue.next, pn_incoming, link));
-    }
-}
-
-/* With the actor, or by who sweeps what a test has left. */
+/* With the actor, or by who sweeps what a test has left. The end of the last exchange may be the
+ * server's, so the requests without a task come last. */
 static void close_handle(pn_handle *handle) {
     pn_serving *s = PN_CONTAINER(handle, pn_serving, handle);
-    destroy_queued(s);
+    pn_list queued, *link;
+    pn_list_init(&queued);
+    pn_list_splice(&queued, &s->queue);
     let_go(s);
     pn_http_server_close(s->server, 0);
+    while ((link = pn_list_pop(&queued)) != NULL) {
+        pn_incoming_destroy(PN_CONTAINER(link, pn_incoming, link));
+    }
 }
 
 static void begin_close(pn_serving *s, uint64_t grace_ns) {
@@ -95,7 +95,6 @@ static int accept_more(lua_State *L, int status, lua_KContext context) {
             task->context = s;
             return pn_task_wait(L, PN_WAIT_IO, PN_NO_TIMEOUT, 0, accept_more);
         }
-        pn_list_push(&s->active, link);
         pn_incoming_begin(L, 1, PN_CONTAINER(link, pn_incoming, link));
     }
     lua_pushnil(L);
@@ -117,9 +116,9 @@ static void spawn_acceptor(lua_State *L, int box) {
 /* ---- options ---- */
 
 static const char *const known[] = {
-    "host",       "port",         "socket",       "tls",          "routes",
-    "backlog",    "body_limit",   "head_limit",   "header_limit", "head_timeout",
-    "idle_timeout", "progress_timeout", "connections", "name", NULL,
+    "host",        "port",       "socket",       "tls",          "routes",       "backlog",
+    "body_limit",  "head_limit", "header_limit", "head_timeout", "idle_timeout", "progress_timeout",
+    "connections", "name",       NULL,
 };
 
 static void read_limits(lua_State *L, pn_http_server_options *o) {
@@ -156,12 +155,14 @@ static size_t count_routes(lua_State *L) {
     if (lua_getfield(L, 1, "routes") != LUA_TTABLE) pn_field_error(L, "routes", "a table", -1);
     lua_pushnil(L);
     while (lua_next(L, -2) != 0) {
-        if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "option 'routes': \"METHOD /path\" expected as key");
+        if (lua_type(L, -2) != LUA_TSTRING)
+            luaL_error(L, "option 'routes': \"METHOD /path\" expected as key");
         count++;
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
-    if (count > PN_HTTP_ROUTES_MAX) luaL_error(L, "option 'routes': more than %d", PN_HTTP_ROUTES_MAX);
+    if (count > PN_HTTP_ROUTES_MAX)
+        luaL_error(L, "option 'routes': more than %d", PN_HTTP_ROUTES_MAX);
     return count;
 }
 
@@ -232,7 +233,6 @@ static pn_serving *create_serving(lua_State *L, pn_server_box *box, size_t route
     s->route_count = route_count;
     s->block_size = size;
     pn_list_init(&s->queue);
-    pn_list_init(&s->active);
     box->serving = s;
     s->router = pn_http_router_create(&worker->ledger);
     if (s->router == NULL) pn_raise_code(L, PN_ENOMEM);
@@ -266,14 +266,16 @@ static int push_failure(lua_State *L, int err, const pn_http_server_options *o, 
         return pn_push_error(L, err, "'host' must be an address and 'name' a header's value");
     }
     if (o->socket_path.at != NULL) {
-        return pn_push_error(L, err, "cannot listen on %s: %s", o->socket_path.at, pn_err_text(err));
+        return pn_push_error(L, err, "cannot listen on %s: %s", o->socket_path.at,
+                             pn_err_text(err));
     }
     return pn_push_error(L, err, "cannot listen on %s, port %u: %s",
                          o->host.at != NULL ? o->host.at : DEFAULT_HOST, (unsigned)o->port,
                          pn_err_text(err));
 }
 
-/* The new object: closed, with its routes and what its URL is made of. The options are at index 1. */
+/* The new object: closed, with its routes and what its URL is made of. The options are at index
+ * 1. */
 static pn_serving *push_closed(lua_State *L, const pn_http_server_options *o) {
     size_t route_count = count_routes(L);
     pn_server_box *box = lua_newuserdatauv(L, sizeof *box, VALUES);
@@ -285,7 +287,9 @@ static pn_serving *push_closed(lua_State *L, const pn_http_server_options *o) {
     lua_createtable(L, (int)route_count, 0);
     add_routes(L, s, at + 1);
     lua_setiuservalue(L, at, VALUE_HANDLERS);
-    lua_pushstring(L, box->is_unix ? o->socket_path.at : o->host.at != NULL ? o->host.at : DEFAULT_HOST);
+    lua_pushstring(L, box->is_unix         ? o->socket_path.at
+                      : o->host.at != NULL ? o->host.at
+                                           : DEFAULT_HOST);
     lua_setiuservalue(L, at, VALUE_PLACE);
     return s;
 }
@@ -331,7 +335,8 @@ static int push_url(lua_State *L, const pn_server_box *box) {
         lua_concat(L, 2);
         return 1;
     }
-    if (strcmp(place, "0.0.0.0") == 0) place = "127.0.0.1"; /* listening anywhere, it is there, too */
+    if (strcmp(place, "0.0.0.0") == 0)
+        place = "127.0.0.1"; /* listening anywhere, it is there, too */
     if (strcmp(place, "::") == 0) place = "::1";
     bool is_v6 = strchr(place, ':') != NULL && place[0] != '[';
     lua_pushfstring(L, is_v6 ? "%s://[%s]:%d" : "%s://%s:%d", box->is_tls ? "https" : "http", place,
@@ -363,6 +368,7 @@ static int l_stats(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg server_methods[] = {{"close", l_close}, {"stats", l_stats}, {NULL, NULL}};
 
 static int server_index(lua_State *L) {
@@ -391,9 +397,13 @@ static int server_tostring(lua_State *L) {
     return 1;
 }
 
+/* api: http */
 static const luaL_Reg server_metamethods[] = {
-    {"__index", server_index}, {"__close", l_close_variable}, {"__gc", l_gc},
-    {"__tostring", server_tostring}, {NULL, NULL},
+    {"__index", server_index},
+    {"__close", l_close_variable},
+    {"__gc", l_gc},
+    {"__tostring", server_tostring},
+    {NULL, NULL},
 };
 
 const pn_class pn_class_http_server = {PN_SERVER_CLASS, server_methods, server_metamethods};

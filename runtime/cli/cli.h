@@ -68,7 +68,7 @@ typedef struct pn_host {
     unsigned workers; /* 0: one a core */
     uint64_t seed;
     bool has_seed, is_virtual, gc_stress;
-    bool keeps_series; /* metrics can be asked for by any selector; not in a load run */
+    bool keeps_series; /* metrics take any selector: in tests, where it may cost time */
     uint32_t stuck_ms; /* 0: the default */
     pn_log log;
     char *script_path; /* for package.path and arg[0]; NULL */

@@ -264,7 +264,6 @@ static void on_exit_call(void *context, int status) {
 
 void pn_host_init(pn_host *host) {
     memset(host, 0, sizeof *host);
-    host->keeps_series = true;
     host->log = (pn_log){.fd = STDERR_FILENO, .level = PN_LOG_INFO};
 }
 

@@ -81,6 +81,7 @@ static void on_ready(pn_host *host) {
 static int run(int argc, char **argv) {
     pn_host host;
     pn_host_init(&host);
+    host.keeps_series = true;
     const pn_flag *const tables[] = {pn_host_flags, NULL};
     void *const contexts[] = {&host};
     int first = pn_flags_read(&pn_command_repl, argc, argv, tables, contexts);

@@ -73,6 +73,7 @@ static int run(int argc, char **argv) {
     pn_host host;
     pn_host_init(&host);
     host.interrupt_kills = true; /* the runner traps exits */
+    host.keeps_series = true;
     if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
         fputs(pn_command_test.usage, stdout);
         fflush(stdout);

@@ -1,4 +1,5 @@
--- perilune.http: the Lua half. Loaded when a name is touched that the C half (runtime/bind/l_http.c)
+-- perilune.http: the Lua half. Loaded when a name is touched that the C half
+-- (runtime/bind/l_http.c)
 -- does not have; gets the module's table and adds to it.
 
 local M = ...
@@ -19,7 +20,8 @@ local function check_limits(limits)
       fail(3, "batch: unknown option '%s' (known: batch, batch_per_host)", tostring(name))
     end
     if math.type(value) ~= "integer" or value < 1 then
-      fail(3, "batch: option '%s': an integer of at least 1 expected, got %s", name, tostring(value))
+      fail(3, "batch: option '%s': an integer of at least 1 expected, got %s", name,
+        tostring(value))
     end
     checked[name] = value
   end

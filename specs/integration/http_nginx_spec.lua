@@ -53,9 +53,11 @@ describe("http client and nginx:", function()
 
   it("plain answers, with and without a body", function()
     local res = http.get(nginx.url)
-    assert.same({ 200, "hello, world\n", "text/plain" }, { res.status, res.body, res.headers["Content-Type"] })
+    assert.same({ 200, "hello, world\n", "text/plain" },
+      { res.status, res.body, res.headers["Content-Type"] })
     assert.matches("^nginx", res.headers.server)
-    assert.same({ 204, "" }, { http.get(nginx.url .. "/nothing").status, http.get(nginx.url .. "/nothing").body })
+    local nothing = http.get(nginx.url .. "/nothing")
+    assert.same({ 204, "" }, { nothing.status, nothing.body })
     assert.same({ 200, "" }, { http.head(nginx.url).status, http.head(nginx.url).body })
     local gone = http.get(nginx.url .. "/gone")
     assert.same({ 410, 1410, "gone" }, { gone.status, gone.error_code, gone.body })
@@ -92,7 +94,8 @@ describe("http client and nginx:", function()
     local parts = {}
     for part in http.get(nginx.url .. "/text", options).body do table.insert(parts, part) end
     assert.is_true(table.concat(parts) == text)
-    assert.equal("", http.head(nginx.url .. "/text", { headers = { ["Accept-Encoding"] = "gzip" } }).body)
+    options.stream = nil
+    assert.equal("", http.head(nginx.url .. "/text", options).body)
   end)
 
   it("what it decodes to is limited as well", function()
@@ -143,7 +146,10 @@ describe("http client and nginx:", function()
 
   it("through a proxy", function()
     local proxy = support.nginx [[
-      server { listen 127.0.0.1:$PORT; location / { resolver 127.0.0.1; proxy_pass http://$http_host$request_uri; } }
+      server {
+        listen 127.0.0.1:$PORT;
+        location / { resolver 127.0.0.1; proxy_pass http://$http_host$request_uri; }
+      }
     ]]
     finally(function() support.stop(proxy) end)
     local res = http.get(nginx.url .. "/gone", { proxy = proxy.url })
@@ -180,7 +186,8 @@ describe("http client and nginx:", function()
 
     it("client certificates are shown", function()
       local res = http.get(tls_url(), { tls = {
-        ca_file = certificates.ca, cert_file = certificates.client, key_file = certificates.client_key,
+        ca_file = certificates.ca, cert_file = certificates.client,
+        key_file = certificates.client_key,
       } })
       assert.equal("TLSv1.3 SUCCESS", res.body)
     end)
@@ -200,7 +207,8 @@ describe("http client and nginx:", function()
       assert.matches("none.pem", err)
       assert.has_error(function() http.get(tls_url(), { tls = { ca = "x", ca_file = "y" } }) end)
       assert.has_error(function() http.get(tls_url(), { tls = { client_auth = "required" } }) end)
-      assert.equal("bad_config", select(3, http.get(tls_url(), { tls = { cert_file = certificates.client } })))
+      local half = { cert_file = certificates.client }
+      assert.equal("bad_config", select(3, http.get(tls_url(), { tls = half })))
     end)
 
     it("large bodies pass, both ways of reading them", function()
@@ -208,7 +216,8 @@ describe("http client and nginx:", function()
       local text = read_file(folder .. "/text")
       assert.is_true(http.get(tls_url("/text"), { tls = tls }).body == text)
       local parts = {}
-      for part in http.get(tls_url("/text"), { tls = tls, stream = true }).body do table.insert(parts, part) end
+      local streamed = http.get(tls_url("/text"), { tls = tls, stream = true })
+      for part in streamed.body do table.insert(parts, part) end
       assert.is_true(table.concat(parts) == text)
     end)
 
@@ -222,7 +231,8 @@ describe("http client and nginx:", function()
   end)
 
   it("a server that dies and comes back", function()
-    local dying = support.nginx [[ server { listen 127.0.0.1:$PORT; location / { return 200 "here"; } } ]]
+    local dying = support.nginx
+      [[ server { listen 127.0.0.1:$PORT; location / { return 200 "here"; } } ]]
     assert.equal("here", http.get(dying.url).body)
     support.stop(dying)
     local res, _, code = http.get(dying.url)

@@ -14,6 +14,11 @@ local function serve(routes, options)
 end
 
 
+local function with_handler(route, handler)
+  route.handler = handler
+  return route
+end
+
 describe("http.serve:", function()
   describe("routes", function()
     it("lead to handlers by method and path, with parameters", function()
@@ -27,7 +32,8 @@ describe("http.serve:", function()
       }
       local function get(path) return http.get(server.url .. path).body end
       assert.same({ "root", "item 5", "new", "item a b/c", "x/y.txt", "" }, {
-        get "/", get "/items/5", get "/items/new", get "/items/a%20b%2Fc", get "/files/x/y.txt", get "/files/",
+        get "/", get "/items/5", get "/items/new", get "/items/a%20b%2Fc", get "/files/x/y.txt",
+        get "/files/",
       })
       assert.equal("deleted 5", http.delete(server.url .. "/items/5").body)
       assert.equal("PURGE", http.request("PURGE", server.url .. "/any").body)
@@ -46,7 +52,9 @@ describe("http.serve:", function()
       for pattern, handler in pairs(bad) do
         assert.has_error(function() http.serve { routes = { [pattern] = handler } } end)
       end
-      assert.has_error(function() http.serve { routes = { ["GET /:a"] = print, ["GET /:b"] = print } } end)
+      assert.has_error(function()
+        http.serve { routes = { ["GET /:a"] = print, ["GET /:b"] = print } }
+      end)
       local ok, message = pcall(http.serve, { routes = { ["WS /chat"] = print } })
       assert.is_false(ok)
       assert.matches("'WS /chat': WebSockets come with the next version", message)
@@ -65,15 +73,18 @@ describe("http.serve:", function()
       local res = http.post(server.url .. "/a/x%2Fy?n=1&m=a+b%21&n=2&flag&n=3",
         { body = "text", headers = { ["Content-Type"] = "text/x" } })
       assert.same({
-        method = "POST", path = "/a/x%2Fy", target = "/a/x%2Fy?n=1&m=a+b%21&n=2&flag&n=3", proto = "HTTP/1.1",
-        query = { n = { "1", "2", "3" }, m = "a b!", flag = "" }, b = "x/y", type = "text/x", body = "text",
+        method = "POST", path = "/a/x%2Fy", target = "/a/x%2Fy?n=1&m=a+b%21&n=2&flag&n=3",
+        proto = "HTTP/1.1", query = { n = { "1", "2", "3" }, m = "a b!", flag = "" }, b = "x/y",
+        type = "text/x", body = "text",
         peer = "127.0.0.1:", shown = "request: POST /a/x%2Fy",
       }, (res:json()))
     end)
 
     it("has bodies of every size, and JSON", function()
       local server <close> = serve {
-        ["POST /size"] = function(req) return 200, tostring(#req.body) .. " " .. tostring(#req.body) end,
+        ["POST /size"] = function(req)
+          return 200, tostring(#req.body) .. " " .. tostring(#req.body)
+        end,
         ["POST /json"] = function(req)
           local value, err, code = req:json()
           if err then return 400, { error = err, code = code } end
@@ -81,7 +92,8 @@ describe("http.serve:", function()
         end,
       }
       for _, size in ipairs { 0, 1, 4096, 4097, 70000, 1000000 } do
-        assert.equal(size .. " " .. size, http.post(server.url .. "/size", { body = ("x"):rep(size) }).body)
+        local res = http.post(server.url .. "/size", { body = ("x"):rep(size) })
+        assert.equal(size .. " " .. size, res.body)
       end
       assert.equal(7, http.post(server.url .. "/json", { json = { id = 7 } }):json("id"))
       local bad = http.post(server.url .. "/json", { body = "{" })
@@ -105,11 +117,12 @@ describe("http.serve:", function()
     end)
 
     it("may be taken as it comes", function()
-      local server <close> = serve { ["POST /"] = { stream = true, body_limit = "100MB", handler = function(req)
+      local route = { stream = true, body_limit = "100MB" }
+      local server <close> = serve { ["POST /"] = with_handler(route, function(req)
         local size = 0
         for piece in req.body do size = size + #piece end
         return 200, tostring(size)
-      end } }
+      end) }
       assert.equal("20000000", http.post(server.url, { body = ("x"):rep(20000000) }).body)
       assert.equal("0", http.post(server.url).body)
       local n = 0
@@ -121,11 +134,12 @@ describe("http.serve:", function()
 
     it("that comes too fast waits in the client", function()
       local read, sent = false, 0
-      local server <close> = serve { ["POST /"] = { stream = true, body_limit = "1GB", handler = function(req)
+      local route = { stream = true, body_limit = "1GB" }
+      local server <close> = serve { ["POST /"] = with_handler(route, function(req)
         support.eventually(function() return read end)
         repeat local piece = req.body:read() until not piece
         return 200
-      end } }
+      end) }
       local upload = actor.task(function()
         return http.post(server.url, { body = function()
           sent = sent + 1
@@ -194,7 +208,8 @@ describe("http.serve:", function()
       assert.is_false(again[1])
       assert.matches("answered already", again[2])
       assert.equal("[1,2]", http.get(server.url .. "/json").body)
-      assert.same({ 418, 1 }, { http.get(server.url .. "/json3").status, http.get(server.url .. "/json3"):json("a") })
+      res = http.get(server.url .. "/json3")
+      assert.same({ 418, 1 }, { res.status, res:json("a") })
       assert.equal("later", http.get(server.url .. "/later").body)
     end)
 
@@ -216,7 +231,8 @@ describe("http.serve:", function()
       local res = http.get(server.url)
       assert.same({ "piece 1\npiece 2\npiece 3\n", "text/x", "chunked" },
         { res.body, res.headers["Content-Type"], res.headers["Transfer-Encoding"] })
-      assert.same({ 201, "left open" }, { http.get(server.url .. "/open").status, http.get(server.url .. "/open").body })
+      res = http.get(server.url .. "/open")
+      assert.same({ 201, "left open" }, { res.status, res.body })
       local slow = http.get(server.url .. "/fast", { stream = true })
       support.eventually(function()
         local now = written
@@ -248,7 +264,8 @@ describe("http.serve:", function()
       local res = http.get(server.url)
       assert.same({ "text/event-stream", "no-store", "1" },
         { res.headers["Content-Type"], res.headers["Cache-Control"], res.headers["X-A"] })
-      assert.equal("data: plain\n\nevent: tick\nid: 7\nretry: 2000\ndata: two\ndata: lines\n\n: still here\n\n", res.body)
+      assert.equal("data: plain\n\nevent: tick\nid: 7\nretry: 2000\ndata: two\ndata: lines\n\n"
+        .. ": still here\n\n", res.body)
       assert.equal("data: fine\n\n", http.get(server.url .. "/bad").body)
     end)
 
@@ -302,7 +319,8 @@ describe("http.serve:", function()
 
     it("is one that answers wrongly, too", function()
       local wrong = {
-        ["returned no status"] = "function() end", ["status from 200 to 999"] = "function() return 'text' end",
+        ["returned no status"] = "function() end",
+        ["status from 200 to 999"] = "function() return 'text' end",
         ["status from 200 to 999 expected, got 100"] = "function() return 100 end",
         ["string or a table expected"] = "function() return 200, true end",
         ["a function has no JSON form"] = "function() return 200, { print } end",
@@ -333,7 +351,9 @@ describe("http.serve:", function()
     it("of a body, for all and for a route", function()
       local server <close> = serve({
         ["POST /"] = function(req) return 200, tostring(#req.body) end,
-        ["POST /more"] = { body_limit = 2000, handler = function(req) return 200, tostring(#req.body) end },
+        ["POST /more"] = { body_limit = 2000, handler = function(req)
+          return 200, tostring(#req.body)
+        end },
       }, { body_limit = 1000 })
       assert.equal("1000", http.post(server.url, { body = ("x"):rep(1000) }).body)
       assert.equal(413, http.post(server.url, { body = ("x"):rep(1001) }).status)
@@ -369,7 +389,8 @@ describe("http.serve:", function()
       local server <close> = serve({ ["GET /"] = function() return 200, "in time" end },
         { head_timeout = "50ms", idle_timeout = "50ms" })
       assert.matches("^HTTP/1.1 408 ", raw(server.port, "GET / HTTP/1.1\r\nHost: a\r\n"))
-      assert.matches("in time$", raw(server.port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")) -- then it is idle
+      local text = raw(server.port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n") -- then it is idle
+      assert.matches("in time$", text)
       support.eventually(function() return server:stats().connections == 0 end)
       assert.equal(1, server:stats().timed_out)
     end)
@@ -391,15 +412,20 @@ describe("http.serve:", function()
       local file = support.file(large)
       finally(function() os.remove(file) end)
       assert.is_true(curl(server.url, "--data-binary", "@" .. file) == large)
-      assert.is_true(curl(server.url, "-H", "Transfer-Encoding: chunked", "--data-binary", "@" .. file) == large)
-      assert.is_true(curl(server.url, "-H", "Expect: 100-continue", "--data-binary", "@" .. file) == large)
+      local function posted(header)
+        return (curl(server.url, "-H", header, "--data-binary", "@" .. file))
+      end
+      assert.is_true(posted "Transfer-Encoding: chunked" == large)
+      assert.is_true(posted "Expect: 100-continue" == large)
       assert.matches("^multipart/form%-data; boundary=", (curl(server.url .. "/form", "-F", "a=b")))
     end)
 
     it("of a unix socket", function()
       local path = os.tmpname()
       os.remove(path)
-      local server = assert(http.serve { socket = path, routes = { ["GET /"] = function(req) return 200, req.peer end } })
+      local server = assert(http.serve { socket = path, routes = {
+        ["GET /"] = function(req) return 200, req.peer end,
+      } })
       assert.equal("unix", (curl("http://any/", "--unix-socket", path)))
       assert.equal("unix", http.get(server.url).body)
       assert.matches("^http%+unix://%%2F", server.url)
@@ -408,7 +434,8 @@ describe("http.serve:", function()
     end)
 
     it("of IPv6", function()
-      local server, err = http.serve { host = "::1", routes = { ["GET /"] = function() return 200, "six" end } }
+      local routes = { ["GET /"] = function() return 200, "six" end }
+      local server, err = http.serve { host = "::1", routes = routes }
       if not server then return pending("no IPv6 here: " .. err) end
       assert.equal("six", http.get(server.url).body)
       server:close()
@@ -421,10 +448,12 @@ describe("http.serve:", function()
       end }
       local requests = {}
       for i = 1, 3 do
-        requests[i] = ("GET /%d HTTP/1.1\r\nHost: a\r\n%s\r\n"):format(i, i == 3 and "Connection: close\r\n" or "")
+        requests[i] = ("GET /%d HTTP/1.1\r\nHost: a\r\n%s\r\n")
+          :format(i, i == 3 and "Connection: close\r\n" or "")
       end
       local order = {}
-      for n in raw(server.port, table.concat(requests)):gmatch("answer (%d)") do table.insert(order, n) end
+      local answers = raw(server.port, table.concat(requests))
+      for n in answers:gmatch("answer (%d)") do table.insert(order, n) end
       assert.same({ "1", "2", "3" }, order)
     end)
 
@@ -437,10 +466,12 @@ describe("http.serve:", function()
       local bad = {
         [400] = {
           "hello\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+            .. "0\r\n\r\n",
           "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
           "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-          "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n folded\r\n\r\n", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+          "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n folded\r\n\r\n",
+          "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
         },
         [505] = { "GET / HTTP/3.0\r\nHost: a\r\n\r\n" },
       }
@@ -511,9 +542,11 @@ describe("http.serve:", function()
 
     it("with clients that must show who they are", function()
       local server <close> = serve({ ["GET /"] = function() return 200, "known" end }, { tls = {
-        cert_file = files.server, key_file = files.server_key, ca_file = files.ca, client_auth = "required",
+        cert_file = files.server, key_file = files.server_key, ca_file = files.ca,
+        client_auth = "required",
       } })
-      assert.equal("known", (curl(server.url, "--cacert", files.ca, "--cert", files.client, "--key", files.client_key)))
+      assert.equal("known", (curl(server.url, "--cacert", files.ca, "--cert", files.client,
+        "--key", files.client_key)))
       local _, code = curl(server.url, "--cacert", files.ca)
       assert.is_true(code ~= 0)
       assert.equal(200, http.get(server.url, { tls = {
@@ -523,7 +556,8 @@ describe("http.serve:", function()
     end)
 
     it("that cannot be set up is an error of the world", function()
-      local server, err, code = http.serve { routes = {}, tls = { cert_file = folder .. "/none", key_file = "x" } }
+      local server, err, code = http.serve
+        { routes = {}, tls = { cert_file = folder .. "/none", key_file = "x" } }
       assert.is_nil(server)
       assert.same({ "bad_config" }, { code })
       assert.matches("none", err)
@@ -555,13 +589,19 @@ describe("http.serve:", function()
     end)
 
     it("options that nobody knows, or of the wrong kind, raise", function()
-      assert.has_error(function() http.serve { rutes = {} } end, "unknown option 'rutes' (did you mean 'routes'?)")
-      for name, value in pairs { port = 70000, host = 5, routes = 5, tls = 5, backlog = 0, body_limit = "x", connections = 0 } do
+      assert.has_error(function() http.serve { rutes = {} } end,
+        "unknown option 'rutes' (did you mean 'routes'?)")
+      local wrong = {
+        port = 70000, host = 5, routes = 5, tls = 5, backlog = 0, body_limit = "x", connections = 0,
+      }
+      for name, value in pairs(wrong) do
         assert.has_error(function() http.serve { routes = {}, [name] = value } end)
       end
       assert.has_error(function() http.serve() end)
       assert.has_error(function() http.serve {} end)
-      assert.has_error(function() http.serve { routes = {}, host = "127.0.0.1", socket = "/tmp/x" } end)
+      assert.has_error(function()
+        http.serve { routes = {}, host = "127.0.0.1", socket = "/tmp/x" }
+      end)
     end)
 
     it("closing it lets requests end, within the grace", function()
@@ -589,10 +629,12 @@ describe("http.serve:", function()
 
     it("it goes with its actor", function()
       local url, _, _, stop = support_http.serve(function()
-        return http.serve { routes = { ["GET /"] = function() return 200 end, ["GET /wait"] = function()
+        local function wait()
           timer.sleep("20s")
           return 200
-        end } }
+        end
+        local function answer() return 200 end
+        return http.serve { routes = { ["GET /"] = answer, ["GET /wait"] = wait } }
       end)
       assert.equal(200, http.get(url).status)
       local waiting = actor.task(function() return http.get(url .. "/wait") end)

@@ -6,7 +6,8 @@ local process = require "perilune.process"
 
 local M = {}
 
---- Runs a server, that which `start()` returns, in an actor of its own: its URL, its port, a function
+--- Runs a server, that which `start()` returns, in an actor of its own: its URL, its port, a
+--- function
 --- that returns its stats, and one that ends it.
 function M.serve(start)
   local pid = assert(actor.spawn(function(parent, begin)
@@ -68,7 +69,8 @@ function M.raw(port, bytes)
   return proc:output("stdout")
 end
 
---- nginx with these lines in its `http` block; `$DIR` and `$PORT` are replaced. A process with `url`
+--- nginx with these lines in its `http` block; `$DIR` and `$PORT` are replaced. A process with
+--- `url`
 --- and `folder`; `M.stop` it.
 function M.nginx(lines)
   local folder, port = M.folder(), M.free_port()
@@ -89,7 +91,8 @@ http {
     name = "nginx", env = { PATH = os.getenv("PATH") .. ":/usr/sbin:/sbin" },
     ready = { port = port, timeout = "10s" },
   }
-  return assert(proc and { proc = proc, folder = folder, port = port, url = "http://127.0.0.1:" .. port },
+  local url = "http://127.0.0.1:" .. port
+  return assert(proc and { proc = proc, folder = folder, port = port, url = url },
     err)
 end
 
@@ -103,11 +106,13 @@ local function openssl(...)
   assert(code == 0, err)
 end
 
---- An authority and two certificates that it signed, for a server at 127.0.0.1 and localhost and for a
+--- An authority and two certificates that it signed, for a server at 127.0.0.1 and localhost and
+--- for a
 --- client: files in the folder.
 function M.certificates(folder)
   local function path(name) return folder .. "/" .. name end
-  openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+  openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+    "-days",
     "2", "-subj", "/CN=authority", "-keyout", path "ca.key", "-out", path "ca.pem")
   for name, extension in pairs {
     server = "subjectAltName=IP:127.0.0.1,DNS:localhost", client = "extendedKeyUsage=clientAuth",
@@ -115,8 +120,10 @@ function M.certificates(folder)
     write(path(name .. ".ext"), extension .. "\n")
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
       "/CN=" .. name, "-keyout", path(name .. ".key"), "-out", path(name .. ".csr"))
-    openssl("x509", "-req", "-days", "2", "-in", path(name .. ".csr"), "-CA", path "ca.pem", "-CAkey",
-      path "ca.key", "-CAcreateserial", "-extfile", path(name .. ".ext"), "-out", path(name .. ".pem"))
+    openssl("x509", "-req", "-days", "2", "-in", path(name .. ".csr"), "-CA", path "ca.pem",
+      "-CAkey",
+      path "ca.key", "-CAcreateserial", "-extfile", path(name .. ".ext"), "-out",
+      path(name .. ".pem"))
   end
   return {
     ca = path "ca.pem", server = path "server.pem", server_key = path "server.key",
