@@ -20,9 +20,9 @@
 #include "core/json.h"
 #include "memory/ledger.h"
 
-#define TURNS         15
-#define BYTES_A_TURN  2000000 /* how much text one turn of one side handles */
-#define STRING_MAX    1024
+#define TURNS        15
+#define BYTES_A_TURN 2000000 /* how much text one turn of one side handles */
+#define STRING_MAX   1024
 
 struct peer {
     void *library;
@@ -33,9 +33,9 @@ struct peer {
 };
 
 struct run {
-    pn_buf text;    /* the document */
-    pn_buf out;     /* what is written */
-    cJSON *tree;    /* the document, parsed by cJSON; NULL without it */
+    pn_buf text; /* the document */
+    pn_buf out;  /* what is written */
+    cJSON *tree; /* the document, parsed by cJSON; NULL without it */
     struct peer peer;
     uint64_t check; /* keeps the work from being optimised away, and must agree */
     char string[STRING_MAX];
@@ -59,13 +59,15 @@ static void write_text(pn_json_writer *w, const char *key, const char *value) {
 }
 
 static void write_record(pn_json_writer *w, pn_rand *r, int64_t id) {
-    static const char *const names[] = {"Grace Hopper", "Zo\xc3\xab Fern\xc3\xa1ndez", "Edsger Dijkstra"};
+    static const char *const names[] = {"Grace Hopper", "Zo\xc3\xab Fern\xc3\xa1ndez",
+                                        "Edsger Dijkstra"};
     char text[64];
     pn_json_begin_object(w);
     pn_json_write_key(w, "id", 2);
     pn_json_write_int(w, id);
     write_text(w, "name", names[pn_rand_below(r, 3)]);
-    snprintf(text, sizeof text, "user%llu@example.com", (unsigned long long)pn_rand_below(r, 100000));
+    snprintf(text, sizeof text, "user%llu@example.com",
+             (unsigned long long)pn_rand_below(r, 100000));
     write_text(w, "email", text);
     write_text(w, "created_at", "2024-03-01T12:34:56.789Z");
     write_text(w, "bio", "Likes \"quotes\", long walks\nand lines that break");
@@ -260,8 +262,8 @@ static void report(pn_bench_sink *sink, const char *what, const char *name, doub
 }
 
 /* Ours, and cJSON's in turn with it when there is one. */
-static void compare(struct run *run, pn_bench_sink *sink, const char *what, void (*ours)(struct run *),
-                    void (*theirs)(struct run *)) {
+static void compare(struct run *run, pn_bench_sink *sink, const char *what,
+                    void (*ours)(struct run *), void (*theirs)(struct run *)) {
     double mine[TURNS], other[TURNS], ratio[TURNS];
     for (int i = 0; i < TURNS; i++) {
         mine[i] = turn_ns(run, ours);

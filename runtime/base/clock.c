@@ -14,7 +14,9 @@ static uint64_t read_virtual(const pn_clock *clock) {
     return atomic_load_explicit(&clock->virtual_ns, memory_order_relaxed);
 }
 
-void pn_clock_init(pn_clock *clock, bool is_virtual) { *clock = (pn_clock){.is_virtual = is_virtual}; }
+void pn_clock_init(pn_clock *clock, bool is_virtual) {
+    *clock = (pn_clock){.is_virtual = is_virtual};
+}
 
 uint64_t pn_clock_now_ns(const pn_clock *clock) {
     return clock->is_virtual ? read_virtual(clock) : read_ns(CLOCK_MONOTONIC);

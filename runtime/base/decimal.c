@@ -17,11 +17,34 @@ typedef unsigned __int128 u128;
 #define MANTISSA_BITS      52
 
 static const uint64_t pow5[EXACT_EXPONENT_MAX + 1] = {
-    1ULL, 5ULL, 25ULL, 125ULL, 625ULL, 3125ULL, 15625ULL, 78125ULL, 390625ULL, 1953125ULL, 9765625ULL,
-    48828125ULL, 244140625ULL, 1220703125ULL, 6103515625ULL, 30517578125ULL, 152587890625ULL,
-    762939453125ULL, 3814697265625ULL, 19073486328125ULL, 95367431640625ULL, 476837158203125ULL,
-    2384185791015625ULL, 11920928955078125ULL, 59604644775390625ULL, 298023223876953125ULL,
-    1490116119384765625ULL, 7450580596923828125ULL,
+    1ULL,
+    5ULL,
+    25ULL,
+    125ULL,
+    625ULL,
+    3125ULL,
+    15625ULL,
+    78125ULL,
+    390625ULL,
+    1953125ULL,
+    9765625ULL,
+    48828125ULL,
+    244140625ULL,
+    1220703125ULL,
+    6103515625ULL,
+    30517578125ULL,
+    152587890625ULL,
+    762939453125ULL,
+    3814697265625ULL,
+    19073486328125ULL,
+    95367431640625ULL,
+    476837158203125ULL,
+    2384185791015625ULL,
+    11920928955078125ULL,
+    59604644775390625ULL,
+    298023223876953125ULL,
+    1490116119384765625ULL,
+    7450580596923828125ULL,
 };
 
 static const double pow10_exact[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -122,9 +145,10 @@ double pn_decimal_parse(const char *text, size_t size) {
 /* ---- writing ---- */
 
 static size_t write_digits(uint64_t value, char out[PN_DECIMAL_INT_BYTES]) {
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233"
-                                "34353637383940414243444546474849505152535455565758596061626364656667"
-                                "6869707172737475767778798081828384858687888990919293949596979899";
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233"
+        "34353637383940414243444546474849505152535455565758596061626364656667"
+        "6869707172737475767778798081828384858687888990919293949596979899";
     char scratch[PN_DECIMAL_INT_BYTES];
     size_t at = sizeof scratch;
     for (; value >= 100; value /= 100) memcpy(scratch + (at -= 2), pairs + value % 100 * 2, 2);
@@ -173,7 +197,7 @@ static uint64_t scale(uint64_t n, int k, int e, bool *has_rest) {
  * (with has_rest: to a little more). */
 static struct decimal fewest_digits(uint64_t low, uint64_t twice, bool has_rest, uint64_t high) {
     int dropped = 0;
-    uint64_t unit = 1, first = low, last = high; /* of the multiples of unit that are within */
+    uint64_t unit = 1, first = low, last = high;     /* of the multiples of unit that are within */
     while ((first + 9999) / 10000 <= last / 10000) { /* most written numbers have few digits */
         first = (first + 9999) / 10000;
         last /= 10000;

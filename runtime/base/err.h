@@ -49,7 +49,7 @@ enum pn_err_index {
 #define X(name, lua, text) PN__ERR_##name,
     PN_ERR_MAP(X)
 #undef X
-    PN__ERR_COUNT
+        PN__ERR_COUNT
 };
 
 #define PN_ERR_BASE (-5000) /* the first of our own codes; the others follow downwards */

@@ -32,7 +32,9 @@ static inline void pn_list_push(pn_list *head, pn_list *node) { /* at the end */
     head->prev = node;
 }
 
-static inline void pn_list_push_front(pn_list *head, pn_list *node) { pn_list_push(head->next, node); }
+static inline void pn_list_push_front(pn_list *head, pn_list *node) {
+    pn_list_push(head->next, node);
+}
 
 static inline void pn_list_remove(pn_list *node) {
     node->prev->next = node->next;

@@ -46,7 +46,17 @@ void pn_log_time(char out[32], uint64_t unix_ns) {
 
 /* One character as it stands in a JSON string; returns bytes of `text` used, sets *piece. */
 static size_t quote_one(const char *p, size_t left, char scratch[8], size_t *piece) {
-    static const char *const shorts = "\b" "b" "\f" "f" "\n" "n" "\r" "r" "\t" "t" "\"\"\\\\";
+    static const char *const shorts = "\b"
+                                      "b"
+                                      "\f"
+                                      "f"
+                                      "\n"
+                                      "n"
+                                      "\r"
+                                      "r"
+                                      "\t"
+                                      "t"
+                                      "\"\"\\\\";
     for (const char *s = shorts; *s != '\0'; s += 2) {
         if (*p != s[0]) continue;
         scratch[0] = '\\';
@@ -97,8 +107,9 @@ void pn_log_vprintf(const pn_log *log, pn_log_level level, const char *format, v
     if (log->json) {
         char when[32];
         pn_log_time(when, pn_clock_unix_ns(log->clock));
-        used = (size_t)snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", when,
-                                level_names[level]);
+        used =
+            (size_t)snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", when,
+                             level_names[level]);
         used += pn_log_quote(line + used, sizeof line - used - 2, message, size);
         line[used++] = '}';
     } else {

@@ -10,7 +10,9 @@
 #define CAPACITY_MAX (1u << 31)
 
 /* Grows at three quarters full. */
-static bool is_full(uint32_t count, uint32_t capacity) { return count + 1 > capacity - capacity / 4; }
+static bool is_full(uint32_t count, uint32_t capacity) {
+    return count + 1 > capacity - capacity / 4;
+}
 
 static uint8_t *used_of(const pn_map *map) { return (uint8_t *)(map->entries + map->capacity); }
 

@@ -25,7 +25,7 @@ static const struct unit size_units[] = {
     {"TB", 1ULL << 40}, {"GB", 1ULL << 30}, {"MB", 1ULL << 20}, {"KB", 1ULL << 10}, {"B", 1},
 };
 
-#define ATTO 1000000000000000000ULL
+#define ATTO         1000000000000000000ULL
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 struct cursor {
@@ -39,7 +39,9 @@ struct number {
     uint64_t atto; /* 10^-18 */
 };
 
-static bool is_digit(const struct cursor *c) { return c->at < c->end && *c->at >= '0' && *c->at <= '9'; }
+static bool is_digit(const struct cursor *c) {
+    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
+}
 
 static bool read_number(struct cursor *c, struct number *number) {
     *number = (struct number){0, 0};
@@ -143,7 +145,8 @@ static size_t put_thousandths(char *out, size_t room, uint64_t value, const char
 const char *pn_units_format_duration(uint64_t ns, char text[PN_UNITS_TEXT_BYTES]) {
     size_t room = PN_UNITS_TEXT_BYTES, used = 0;
     if (ns == 0) return memcpy(text, "0s", 3);
-    for (size_t i = COUNT(duration_units) - 1; i > SECONDS; i--) { /* the first that does not round up */
+    for (size_t i = COUNT(duration_units) - 1; i > SECONDS;
+         i--) { /* the first that does not round up */
         uint64_t value = thousandths(ns, duration_units[i].factor);
         if (value >= 1000000) continue;
         put_thousandths(text, room, value, duration_units[i].name);
@@ -153,8 +156,8 @@ const char *pn_units_format_duration(uint64_t ns, char text[PN_UNITS_TEXT_BYTES]
     for (size_t i = 0; i < SECONDS; i++) {
         uint64_t unit_ms = duration_units[i].factor / PN_NS_PER_MS;
         if (ms < unit_ms) continue;
-        used += (size_t)snprintf(text + used, room - used, "%llu%s", (unsigned long long)(ms / unit_ms),
-                                 duration_units[i].name);
+        used += (size_t)snprintf(text + used, room - used, "%llu%s",
+                                 (unsigned long long)(ms / unit_ms), duration_units[i].name);
         ms %= unit_ms;
     }
     if (ms > 0) put_thousandths(text + used, room - used, ms, "s");

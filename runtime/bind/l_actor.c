@@ -22,8 +22,8 @@ static void read_mailbox(lua_State *L, int options, pn_spawn *spawn) {
         int mailbox = lua_gettop(L);
         if (!lua_istable(L, mailbox)) pn_field_error(L, "mailbox", "a table", mailbox);
         pn_check_options(L, mailbox, known);
-        spawn->capacity = (uint32_t)pn_field_integer(L, mailbox, "capacity", 1, PN_MAILBOX_CAPACITY_MAX,
-                                                     PN_MAILBOX_CAPACITY_DEFAULT);
+        spawn->capacity = (uint32_t)pn_field_integer(
+            L, mailbox, "capacity", 1, PN_MAILBOX_CAPACITY_MAX, PN_MAILBOX_CAPACITY_DEFAULT);
         spawn->overflow = (pn_overflow)pn_field_choice(L, mailbox, "overflow", overflow_names, 0);
         uint64_t timeout_ns = pn_field_duration(L, mailbox, "timeout", 0);
         uint64_t timeout_ms = (timeout_ns + PN_NS_PER_MS - 1) / PN_NS_PER_MS;
@@ -48,8 +48,8 @@ static const char *check_name_argument(lua_State *L, int arg) {
 
 /* The name stays on the stack. */
 static void read_options(lua_State *L, int options, pn_spawn *spawn) {
-    static const char *const known[] = {"name",    "link", "monitor", "on", "memory_limit",
-                                        "mailbox", NULL};
+    static const char *const known[] = {"name",         "link",    "monitor", "on",
+                                        "memory_limit", "mailbox", NULL};
     pn_check_options(L, options, known);
     int workers = (int)worker_of(L)->runtime->worker_count;
     spawn->link = pn_field_boolean(L, options, "link", false);
@@ -225,7 +225,8 @@ static int l_register(lua_State *L) {
     const char *name = check_name_argument(L, 1);
     int err = pn_actor_register(self_of(L), name);
     if (err == PN_ENAME_TAKEN) return pn_push_error(L, err, "the name '%s' is taken", name);
-    if (err == PN_EEXISTS) return pn_push_error(L, err, "already registered as '%s'", self_of(L)->name);
+    if (err == PN_EEXISTS)
+        return pn_push_error(L, err, "already registered as '%s'", self_of(L)->name);
     return pn_push_result(L, err);
 }
 
@@ -277,7 +278,8 @@ static int l_nearest(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     luaL_checkstack(L, NAMES_MAX + 1, NULL);
     int n = 0;
-    while (n < NAMES_MAX && lua_rawgeti(L, 2, n + 1) == LUA_TSTRING) names[n++] = lua_tostring(L, -1);
+    while (n < NAMES_MAX && lua_rawgeti(L, 2, n + 1) == LUA_TSTRING)
+        names[n++] = lua_tostring(L, -1);
     names[n] = NULL;
     lua_pushstring(L, pn_nearest(text, names));
     return 1;
@@ -565,7 +567,10 @@ static int l_task_status(lua_State *L) {
 }
 
 static const luaL_Reg task_methods[] = {
-    {"wait", l_task_wait}, {"cancel", l_task_cancel}, {"status", l_task_status}, {NULL, NULL},
+    {"wait", l_task_wait},
+    {"cancel", l_task_cancel},
+    {"status", l_task_status},
+    {NULL, NULL},
 };
 
 static const luaL_Reg task_metamethods[] = {{"__gc", l_task_gc}, {NULL, NULL}};
@@ -592,7 +597,9 @@ static int l_request_stream(lua_State *L) {
 }
 
 static const luaL_Reg request_methods[] = {
-    {"reply", l_request_reply}, {"stream", l_request_stream}, {NULL, NULL},
+    {"reply", l_request_reply},
+    {"stream", l_request_stream},
+    {NULL, NULL},
 };
 
 static int request_index(lua_State *L) {
@@ -615,7 +622,9 @@ static int request_tostring(lua_State *L) {
 }
 
 static const luaL_Reg request_metamethods[] = {
-    {"__index", request_index}, {"__tostring", request_tostring}, {NULL, NULL},
+    {"__index", request_index},
+    {"__tostring", request_tostring},
+    {NULL, NULL},
 };
 
 int pn_open_request(lua_State *L) {

@@ -21,7 +21,8 @@ static void record(lua_State *L, const char *name, size_t size, bool passed, int
                       pn_clock_now_ns(&worker->runtime->clock), &all);
     if (load == NULL) return;
     pn_checks *checks = &load->workers[worker->index].checks;
-    if (pn_checks_record(checks, labels->group, name, size, passed) == PN_ELIMIT && checks->overflow == 1) {
+    if (pn_checks_record(checks, labels->group, name, size, passed) == PN_ELIMIT &&
+        checks->overflow == 1) {
         pn_log_printf(&worker->runtime->log, PN_LOG_WARN,
                       "more than %d different checks: the others are only in the metric `checks`",
                       PN_CHECKS_MAX);
@@ -41,11 +42,14 @@ static void push_names(lua_State *L) {
     while (lua_next(L, CHECKS) != 0) {
         int type = lua_type(L, -1);
         if (lua_type(L, -2) != LUA_TSTRING) {
-            luaL_argerror(L, CHECKS, lua_pushfstring(L, "names of checks are text, got a %s", luaL_typename(L, -2)));
+            luaL_argerror(
+                L, CHECKS,
+                lua_pushfstring(L, "names of checks are text, got a %s", luaL_typename(L, -2)));
         }
         if (type != LUA_TBOOLEAN && type != LUA_TFUNCTION) {
-            luaL_argerror(L, CHECKS, lua_pushfstring(L, "check '%s': a boolean or a function expected, got %s",
-                                                     lua_tostring(L, -2), luaL_typename(L, -1)));
+            luaL_argerror(L, CHECKS,
+                          lua_pushfstring(L, "check '%s': a boolean or a function expected, got %s",
+                                          lua_tostring(L, -2), luaL_typename(L, -1)));
         }
         lua_pop(L, 1);
         count++;
@@ -114,8 +118,10 @@ int pn_l_check(lua_State *L) {
         return 1;
     }
     if (lua_type(L, 2) != LUA_TTABLE) {
-        return luaL_error(L, "check: (\"name\", boolean) or (value, { name = boolean or function }) "
-                             "expected, got (%s, %s)", luaL_typename(L, 1), luaL_typename(L, 2));
+        return luaL_error(L,
+                          "check: (\"name\", boolean) or (value, { name = boolean or function }) "
+                          "expected, got (%s, %s)",
+                          luaL_typename(L, 1), luaL_typename(L, 2));
     }
     lua_settop(L, TAGS);
     push_names(L);

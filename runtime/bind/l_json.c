@@ -53,8 +53,8 @@ static int l_is_array(lua_State *L) {
 }
 
 const luaL_Reg pn_json_functions[] = {
-    {"encode", l_encode}, {"decode", l_decode}, {"array", l_array}, {"is_array", l_is_array},
-    {NULL, NULL},
+    {"encode", l_encode},     {"decode", l_decode}, {"array", l_array},
+    {"is_array", l_is_array}, {NULL, NULL},
 };
 
 void pn_open_json(lua_State *L) {

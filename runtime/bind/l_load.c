@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "core/json.h"
+#include "load/result.h"
 #include "lua/args.h"
 #include "lua/codec.h"
-#include "load/result.h"
 
 #define SCRIPT_MAX_BYTES ((size_t)64 << 20)
 
@@ -92,8 +92,7 @@ static pn_value to_value(lua_State *L, int index) {
         value.type = PN_VALUE_TEXT;
         value.text = lua_tolstring(L, index, &value.size);
         break;
-    default:
-        value.text = lua_pushfstring(L, "a %s", luaL_typename(L, index));
+    default: value.text = lua_pushfstring(L, "a %s", luaL_typename(L, index));
     }
     return value;
 }
@@ -189,7 +188,8 @@ static int l_nearest(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     luaL_checkstack(L, KNOWN_MAX, NULL);
     int n = 0;
-    while (n < KNOWN_MAX && lua_rawgeti(L, 2, n + 1) == LUA_TSTRING) known[n++] = lua_tostring(L, -1);
+    while (n < KNOWN_MAX && lua_rawgeti(L, 2, n + 1) == LUA_TSTRING)
+        known[n++] = lua_tostring(L, -1);
     known[n] = NULL;
     lua_pushstring(L, pn_nearest(text, known));
     return 1;
@@ -215,7 +215,8 @@ static int l_duration(lua_State *L) {
     lua_settop(L, 1);
     pn_value value = to_value(L, 1);
     uint64_t ns = 0;
-    if (pn_option_set(&option, &ns, &value, message) != 0) return push_refusal(L, message + 2); /* ": " */
+    if (pn_option_set(&option, &ns, &value, message) != 0)
+        return push_refusal(L, message + 2); /* ": " */
     lua_pushinteger(L, (lua_Integer)ns);
     return 1;
 }
@@ -242,8 +243,8 @@ static int l_check_threshold(lua_State *L) {
     if (lua_toboolean(L, 2)) { /* with its metric */
         err = pn_threshold_split(text, size, &parts, &error);
         if (err == 0) {
-            err = pn_threshold_parse(text + parts.expression_at, size - parts.expression_at, &expression,
-                                     &error);
+            err = pn_threshold_parse(text + parts.expression_at, size - parts.expression_at,
+                                     &expression, &error);
         }
     } else {
         err = pn_threshold_parse(text, size, &expression, &error);
@@ -259,7 +260,8 @@ static int l_threshold(lua_State *L) {
     const char *metric = lua_tostring(L, 1);
     pn_threshold_options options = {.abort_on_fail = lua_toboolean(L, 3),
                                     .delay_abort_ns = (uint64_t)luaL_optinteger(L, 4, 0)};
-    int err = pn_thresholds_add(load_of(L)->thresholds, metric, luaL_checkstring(L, 2), &options, &error);
+    int err =
+        pn_thresholds_add(load_of(L)->thresholds, metric, luaL_checkstring(L, 2), &options, &error);
     if (err != 0) return push_refusal(L, error.text);
     lua_pushboolean(L, 1);
     return 1;
@@ -299,7 +301,8 @@ static int l_set_data(lua_State *L) {
     lua_settop(L, 1);
     pn_parcel_begin(L, &parcel);
     pn_codec_encode(L, 1, &parcel, "setup's result");
-    if (parcel.call_count > 0) luaL_error(L, "setup's result: a request cannot be copied to the users");
+    if (parcel.call_count > 0)
+        luaL_error(L, "setup's result: a request cannot be copied to the users");
     if (!pn_buf_add(&load->data, parcel.bytes->data, parcel.bytes->size)) {
         luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
     }
@@ -433,7 +436,8 @@ static int l_hook(lua_State *L) {
     pn_task *task = pn_task_current(L);
     const char *hook = lua_tostring(L, 1);
     task->labels = load->base_labels;
-    if (hook != NULL) task->labels = strcmp(hook, "setup") == 0 ? load->setup_labels : load->teardown_labels;
+    if (hook != NULL)
+        task->labels = strcmp(hook, "setup") == 0 ? load->setup_labels : load->teardown_labels;
     return 0;
 }
 
@@ -596,26 +600,13 @@ static void push_read(lua_State *L, pn_json_reader *r) {
     luaL_checkstack(L, 6, "JSON too deep");
     switch (r->token) {
     case PN_JSON_FALSE:
-    case PN_JSON_TRUE:
-        lua_pushboolean(L, r->token == PN_JSON_TRUE);
-        break;
-    case PN_JSON_INT:
-        lua_pushinteger(L, r->integer);
-        break;
-    case PN_JSON_DOUBLE:
-        lua_pushnumber(L, r->number);
-        break;
-    case PN_JSON_STRING:
-        push_text(L, &r->string);
-        break;
-    case PN_JSON_ARRAY:
-        push_members(L, r, PN_JSON_ARRAY_END);
-        break;
-    case PN_JSON_OBJECT:
-        push_members(L, r, PN_JSON_OBJECT_END);
-        break;
-    default:
-        lua_pushnil(L);
+    case PN_JSON_TRUE: lua_pushboolean(L, r->token == PN_JSON_TRUE); break;
+    case PN_JSON_INT: lua_pushinteger(L, r->integer); break;
+    case PN_JSON_DOUBLE: lua_pushnumber(L, r->number); break;
+    case PN_JSON_STRING: push_text(L, &r->string); break;
+    case PN_JSON_ARRAY: push_members(L, r, PN_JSON_ARRAY_END); break;
+    case PN_JSON_OBJECT: push_members(L, r, PN_JSON_OBJECT_END); break;
+    default: lua_pushnil(L);
     }
 }
 

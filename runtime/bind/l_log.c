@@ -16,7 +16,7 @@
 #include "lua/json_value.h"
 
 #define LOGGER_CLASS   "perilune.log.logger"
-#define DEPTH_MAX      8  /* of tables in a field */
+#define DEPTH_MAX      8 /* of tables in a field */
 #define CUT_MARK       "..."
 #define QUOTE_ROOM_MIN 16 /* a quoted text needs so much, however short it is cut */
 
@@ -173,22 +173,15 @@ static void put_value(lua_State *L, line *l, int index, int depth) {
         s = lua_tolstring(L, index, &size);
         put_quoted(l, s, size);
         return;
-    case LUA_TNUMBER:
-        put_number(L, l, index);
-        return;
-    case LUA_TBOOLEAN:
-        put_text(l, lua_toboolean(L, index) ? "true" : "false");
-        return;
-    case LUA_TTABLE:
-        put_table(L, l, index, depth);
-        return;
+    case LUA_TNUMBER: put_number(L, l, index); return;
+    case LUA_TBOOLEAN: put_text(l, lua_toboolean(L, index) ? "true" : "false"); return;
+    case LUA_TTABLE: put_table(L, l, index, depth); return;
     case LUA_TLIGHTUSERDATA:
         if (lua_touserdata(L, index) == NULL) {
             put_text(l, "null");
             return;
         } /* fall through */
-    default:
-        put_shown(L, l, index);
+    default: put_shown(L, l, index);
     }
 }
 
@@ -641,8 +634,12 @@ static int l_logger_operation(lua_State *L) {
 }
 
 static const luaL_Reg logger_methods[] = {
-    {"debug", l_logger_debug}, {"info", l_logger_info}, {"warn", l_logger_warn},
-    {"error", l_logger_error}, {"with", l_logger_with}, {"operation", l_logger_operation},
+    {"debug", l_logger_debug},
+    {"info", l_logger_info},
+    {"warn", l_logger_warn},
+    {"error", l_logger_error},
+    {"with", l_logger_with},
+    {"operation", l_logger_operation},
     {NULL, NULL},
 };
 
@@ -653,13 +650,16 @@ const pn_class pn_class_logger = {LOGGER_CLASS, logger_methods, logger_internals
 static const luaL_Reg scope_internals[] = {{NULL, NULL}};
 
 static const luaL_Reg scope_end_internals[] = {
-    {"__close", l_scope_close}, {"__gc", l_scope_close}, {NULL, NULL},
+    {"__close", l_scope_close},
+    {"__gc", l_scope_close},
+    {NULL, NULL},
 };
 
 const pn_class pn_class_log_scope = {SCOPE_CLASS, scope_internals, scope_end_internals};
 
 const luaL_Reg pn_log_functions[] = {
-    {"debug", l_debug}, {"info", l_info},           {"warn", l_warn},     {"error", l_error},
-    {"with", l_with},   {"operation", l_operation}, {"named", l_named},   {"_scope", l_scope},
-    {"_explain", l_explain}, {NULL, NULL},
+    {"debug", l_debug}, {"info", l_info},    {"warn", l_warn},
+    {"error", l_error}, {"with", l_with},    {"operation", l_operation},
+    {"named", l_named}, {"_scope", l_scope}, {"_explain", l_explain},
+    {NULL, NULL},
 };

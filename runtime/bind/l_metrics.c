@@ -84,7 +84,8 @@ static void record(lua_State *L, const pn_metric *m, double value, int tags) {
     } else {
         pn_tags_check(L, tags);
     }
-    pn_metrics_record(worker->metrics, m->id, value, pn_clock_now_ns(&worker->runtime->clock), &all);
+    pn_metrics_record(worker->metrics, m->id, value, pn_clock_now_ns(&worker->runtime->clock),
+                      &all);
 }
 
 static int l_add(lua_State *L) {
@@ -169,6 +170,6 @@ static int l_reset(lua_State *L) {
 }
 
 const luaL_Reg pn_metrics_functions[] = {
-    {"counter", l_counter}, {"gauge", l_gauge}, {"rate", l_rate},   {"trend", l_trend},
+    {"counter", l_counter}, {"gauge", l_gauge}, {"rate", l_rate},    {"trend", l_trend},
     {"get", l_get},         {"named", l_named}, {"_reset", l_reset}, {NULL, NULL},
 };

@@ -22,9 +22,9 @@ typedef struct box {
     pn_process *process; /* NULL: taken away with the actor, or by a test runner */
     pn_probe *probe;
     pn_lua *lua;
-    pn_handle handle;   /* while anything may be left of it */
-    pn_list waiters;    /* for the state */
-    pn_list watchers;   /* for any change */
+    pn_handle handle; /* while anything may be left of it */
+    pn_list waiters;  /* for the state */
+    pn_list watchers; /* for any change */
     pn_process_state seen_state;
     bool seen_gone;
     uint64_t seen_writes;
@@ -84,8 +84,8 @@ static void forget_handle(box *b) {
 
 static void on_change(pn_process *p, void *context) {
     box *b = context;
-    bool is_news = p->state != b->seen_state || p->is_gone != b->seen_gone ||
-                   p->writes_done != b->seen_writes;
+    bool is_news =
+        p->state != b->seen_state || p->is_gone != b->seen_gone || p->writes_done != b->seen_writes;
     b->seen_state = p->state;
     b->seen_gone = p->is_gone;
     b->seen_writes = p->writes_done;
@@ -734,5 +734,7 @@ static void push_class(lua_State *L) {
 }
 
 const luaL_Reg pn_process_functions[] = {
-    {"_create", l_create}, {"_is_listening", l_is_listening}, {NULL, NULL},
+    {"_create", l_create},
+    {"_is_listening", l_is_listening},
+    {NULL, NULL},
 };

@@ -123,7 +123,8 @@ static int l_group(lua_State *L) {
     const char *name = luaL_checklstring(L, 1, &size);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     luaL_argcheck(L, size > 0, 1, "a group needs a name");
-    if (strstr(name, "::") != NULL) return luaL_argerror(L, 1, "the name of a group cannot have :: in it");
+    if (strstr(name, "::") != NULL)
+        return luaL_argerror(L, 1, "the name of a group cannot have :: in it");
     const pn_labels *labels = pn_labels_enter(L, name, size);
     push_leaver(L);
     lua_insert(L, GROUP_LEAVER);
@@ -147,7 +148,8 @@ static void add_environment(lua_State *L) {
 }
 
 static void add_pairs(lua_State *L, const pn_pairs *pairs) {
-    for (uint32_t i = 0; i < pairs->count; i++) set_text(L, pairs->list[i].key, pairs->list[i].value);
+    for (uint32_t i = 0; i < pairs->count; i++)
+        set_text(L, pairs->list[i].key, pairs->list[i].value);
 }
 
 /* The system's, then -e's, then the scenario's; the later ones win. */

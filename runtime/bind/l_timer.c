@@ -117,11 +117,15 @@ static int l_timer_gc(lua_State *L) {
 }
 
 static const luaL_Reg timer_methods[] = {
-    {"cancel", l_timer_cancel}, {"close", l_timer_cancel}, {NULL, NULL},
+    {"cancel", l_timer_cancel},
+    {"close", l_timer_cancel},
+    {NULL, NULL},
 };
 
 static const luaL_Reg timer_metamethods[] = {
-    {"__gc", l_timer_gc}, {"__close", l_timer_cancel}, {NULL, NULL},
+    {"__gc", l_timer_gc},
+    {"__close", l_timer_cancel},
+    {NULL, NULL},
 };
 
 const pn_class pn_class_timer = {TIMER_CLASS, timer_methods, timer_metamethods};
@@ -137,15 +141,15 @@ static int scope_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg scope_metamethods[] = {{"__close", scope_close}, {"__gc", scope_close}, {NULL, NULL}};
+static const luaL_Reg scope_metamethods[] = {
+    {"__close", scope_close}, {"__gc", scope_close}, {NULL, NULL}};
 
 const pn_class pn_class_scope = {SCOPE_CLASS, NULL, scope_metamethods};
 
 static int with_timeout_done(lua_State *L, int status, lua_KContext duration_ns) {
     pn_scope *scope = lua_touserdata(L, 2);
     bool is_killed = pn_lua_of(L)->is_killed; /* not to be swallowed */
-    bool has_fired = scope->has_fired ||
-                     pn_clock_now_ns(clock_of(L)) >= scope->deadline_ns;
+    bool has_fired = scope->has_fired || pn_clock_now_ns(clock_of(L)) >= scope->deadline_ns;
     char text[PN_UNITS_TEXT_BYTES];
     lua_closeslot(L, 2);
     if (has_fired && !is_killed) {
@@ -167,7 +171,8 @@ static int l_with_timeout(lua_State *L) {
     lua_toclose(L, 2);
     pn_scope_open(L, scope, timeout_ns);
     int arguments = lua_gettop(L) - 3;
-    int status = lua_pcallk(L, arguments, LUA_MULTRET, 0, (lua_KContext)timeout_ns, with_timeout_done);
+    int status =
+        lua_pcallk(L, arguments, LUA_MULTRET, 0, (lua_KContext)timeout_ns, with_timeout_done);
     return with_timeout_done(L, status, (lua_KContext)timeout_ns);
 }
 
@@ -190,7 +195,6 @@ static int l_seconds(lua_State *L) {
 }
 
 const luaL_Reg pn_timer_functions[] = {
-    {"_seconds", l_seconds},
-    {"sleep", l_sleep}, {"after", l_after}, {"every", l_every}, {"with_timeout", l_with_timeout},
-    {"now", l_now},     {"unix", l_unix},   {NULL, NULL},
+    {"_seconds", l_seconds},          {"sleep", l_sleep}, {"after", l_after}, {"every", l_every},
+    {"with_timeout", l_with_timeout}, {"now", l_now},     {"unix", l_unix},   {NULL, NULL},
 };

@@ -19,7 +19,8 @@
 #include "load/load.h"
 
 #define PN_LOAD_HOOK_TIMEOUT_NS (60 * PN_NS_PER_S) /* of init and done, for each user */
-#define PN_LOAD_GROUPS_MAX      10000 /* different groups in one state; more share the last one's labels */
+#define PN_LOAD_GROUPS_MAX                                                                         \
+    10000 /* different groups in one state; more share the last one's labels */
 
 typedef struct pn_load_home pn_load_home;
 
@@ -54,7 +55,9 @@ static inline const pn_labels *pn_labels_of(lua_State *L) {
     return pn_load_state_of(L)->base;
 }
 
-static inline pn_metrics_shard *pn_shard_of(lua_State *L) { return pn_lua_worker(pn_lua_of(L))->metrics; }
+static inline pn_metrics_shard *pn_shard_of(lua_State *L) {
+    return pn_lua_worker(pn_lua_of(L))->metrics;
+}
 
 /* The labels of a group within the calling task's; the same for the same. Raises without memory. */
 const pn_labels *pn_labels_enter(lua_State *L, const char *name, size_t size);
@@ -78,18 +81,18 @@ typedef enum pn_user_order {
 } pn_user_order;
 
 typedef struct pn_user {
-    pn_vu vu;      /* first: a team's context is one */
-    pn_list link;  /* in home->users */
-    pn_list order; /* in home->orders */
-    uint8_t wanted; /* pn_user_order */
-    uint8_t step;   /* what the executor wants next */
+    pn_vu vu;        /* first: a team's context is one */
+    pn_list link;    /* in home->users */
+    pn_list order;   /* in home->orders */
+    uint8_t wanted;  /* pn_user_order */
+    uint8_t step;    /* what the executor wants next */
     bool is_awaited; /* the run's start waits for its init */
     bool has_failed; /* its iteration */
     bool is_joining; /* it waits for the tasks of its iteration */
     bool is_gone;    /* forgotten by its executor; the memory goes with the home */
     pn_load_home *home;
-    pn_task *task;    /* that runs its hooks; NULL: none yet, or none any more */
-    const char *hook; /* "init", "default" ..., for messages */
+    pn_task *task;           /* that runs its hooks; NULL: none yet, or none any more */
+    const char *hook;        /* "init", "default" ..., for messages */
     pn_team iteration, life; /* tasks begun in an iteration; in init and done */
     pn_scope scope;          /* of init and done */
 } pn_user;
@@ -112,7 +115,12 @@ extern const pn_vu_host pn_load_host;
 void pn_load_make_users(pn_load *load);
 
 /* From the home's main task: a new task for the user, from the given place on. Raises without memory. */
-typedef enum pn_user_entry { PN_ENTER_INIT, PN_ENTER_REST, PN_ENTER_RUN, PN_ENTER_DONE } pn_user_entry;
+typedef enum pn_user_entry {
+    PN_ENTER_INIT,
+    PN_ENTER_REST,
+    PN_ENTER_RUN,
+    PN_ENTER_DONE
+} pn_user_entry;
 
 void pn_user_make(lua_State *L, pn_user *user);
 void pn_user_spawn(lua_State *L, pn_user *user, pn_user_entry entry);
@@ -126,7 +134,14 @@ void pn_user_gone(pn_user *user);
 void pn_home_order(pn_user *user, pn_user_order order);
 
 /* The slots of a home's main task. */
-enum { PN_HOME_SCENARIO = 1, PN_HOME_EXEC, PN_HOME_INIT, PN_HOME_DONE, PN_HOME_DATA, PN_HOME_SLOTS = 5 };
+enum {
+    PN_HOME_SCENARIO = 1,
+    PN_HOME_EXEC,
+    PN_HOME_INIT,
+    PN_HOME_DONE,
+    PN_HOME_DATA,
+    PN_HOME_SLOTS = 5
+};
 
 /* Keeps an error of the script, and logs it if it is the first of its place. The error is at `index`;
  * L is the coroutine that raised it, its stack as it was. `user` may be NULL. */

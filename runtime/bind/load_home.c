@@ -68,8 +68,8 @@ static void push_exec(lua_State *L, const pn_scenario *s) {
         lua_getfield(L, -1, "exec");
     }
     if (!lua_isfunction(L, -1)) {
-        luaL_error(L, "scenario %s: there is no function '%s' when the file is loaded again", s->name,
-                   s->exec);
+        luaL_error(L, "scenario %s: there is no function '%s' when the file is loaded again",
+                   s->name, s->exec);
     }
 }
 
@@ -199,7 +199,8 @@ static pn_load_home *spawn_home(pn_load *load, pn_executor *x) {
         return NULL;
     }
     *p = (home_program){
-        {.push = push_home, .destroy = destroy_program, .is_full = true, .on_start = on_start}, home};
+        {.push = push_home, .destroy = destroy_program, .is_full = true, .on_start = on_start},
+        home};
     pn_spawn spawn = {.behaviour = &pn_lua_behaviour, .argument = p, .on = (int)worker->index};
     pn_pid pid;
     atomic_fetch_add(&load->actors_alive, 1);

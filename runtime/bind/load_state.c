@@ -114,7 +114,8 @@ void pn_load_push_scenario(lua_State *L, pn_load *load) {
     lua_pushcfunction(L, print);
     lua_setglobal(L, "print");
     lua_pushfstring(L, "@%s", path);
-    int status = luaL_loadbufferx(L, load->script.data, load->script.size, lua_tostring(L, -1), "t");
+    int status =
+        luaL_loadbufferx(L, load->script.data, load->script.size, lua_tostring(L, -1), "t");
     lua_remove(L, -2);
     if (status == LUA_OK) {
         lua->no_blocking = "blocking calls are not allowed at file level (setup and init may wait)";
@@ -123,16 +124,21 @@ void pn_load_push_scenario(lua_State *L, pn_load *load) {
     }
     if (status != LUA_OK) lua_error(L);
     if (lua_istable(L, -1)) return;
-    luaL_error(L, "%s: a scenario file returns a table (return { default = function(vu, data) ... end }), "
-                  "this one returns %s", path, luaL_typename(L, -1));
+    luaL_error(
+        L,
+        "%s: a scenario file returns a table (return { default = function(vu, data) ... end }), "
+        "this one returns %s",
+        path, luaL_typename(L, -1));
 }
 
 /* ---- globals ---- */
 
 static int refuse_global(lua_State *L) {
     const char *name = luaL_tolstring(L, 2, NULL);
-    return luaL_error(L, "global '%s' is written in an iteration: many users share the globals, "
-                         "keep a user's own values in vu.state", name);
+    return luaL_error(L,
+                      "global '%s' is written in an iteration: many users share the globals, "
+                      "keep a user's own values in vu.state",
+                      name);
 }
 
 static int pairs_of_globals(lua_State *L) {
@@ -207,15 +213,16 @@ static const char *error_text(lua_State *L, int index) {
 static void log_problem(pn_load *load, const pn_problem *p) {
     bool has_scenario = p->scenario[0] != '\0' && strcmp(p->scenario, p->hook) != 0;
     pn_terminal_pause(&load->terminal);
-    pn_log_printf(&load->runtime->log, PN_LOG_ERROR, "%s%s%s: %s\n%s", has_scenario ? p->scenario : "",
-                  has_scenario ? " " : "", p->hook, p->message, p->traceback);
+    pn_log_printf(&load->runtime->log, PN_LOG_ERROR, "%s%s%s: %s\n%s",
+                  has_scenario ? p->scenario : "", has_scenario ? " " : "", p->hook, p->message,
+                  p->traceback);
     pn_terminal_resume(&load->terminal);
 }
 
 /* Leaves out of a traceback what is ours: the machinery around the script's functions. */
 static void trim_traceback(pn_buf *trace) {
-    static const char *const ours[] = {"scripts/perilune/load_", "[C]: in ?", "[C]: in field '_report'",
-                                       "[C]: in field 'with_timeout'"};
+    static const char *const ours[] = {"scripts/perilune/load_", "[C]: in ?",
+                                       "[C]: in field '_report'", "[C]: in field 'with_timeout'"};
     size_t kept = 0;
     for (size_t at = 0; at < trace->size;) {
         const char *line = trace->data + at, *end = memchr(line, '\n', trace->size - at);

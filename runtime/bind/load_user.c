@@ -18,7 +18,8 @@ static uint64_t now_of(const pn_user *user) { return pn_load_now_ns(user->home->
 static pn_user *user_at(lua_KContext context) { return (pn_user *)context; }
 
 static bool is_past_hard_end(const pn_user *user) {
-    return now_of(user) >= atomic_load_explicit(&user->home->x->run->hard_end_ns, memory_order_relaxed);
+    return now_of(user) >=
+           atomic_load_explicit(&user->home->x->run->hard_end_ns, memory_order_relaxed);
 }
 
 /* The message handler of all hooks. What is raised because time is up is no error of the script. */
@@ -127,12 +128,9 @@ static int passed(lua_State *L, int status, lua_KContext context);
 static int iteration_over(lua_State *L, pn_user *user, pn_ending ending) {
     pn_task_current(L)->team = &user->life;
     switch (pn_vu_end(&user->vu, ending, now_of(user))) {
-    case PN_VU_RUN:
-        return pn_task_pass(L, (lua_KContext)user, passed);
-    case PN_VU_WAIT:
-        return rest(L, user);
-    default:
-        return leave(L, user);
+    case PN_VU_RUN: return pn_task_pass(L, (lua_KContext)user, passed);
+    case PN_VU_WAIT: return rest(L, user);
+    default: return leave(L, user);
     }
 }
 
@@ -207,14 +205,10 @@ static int rest(lua_State *L, pn_user *user) {
 static int user_body(lua_State *L) {
     pn_user *user = lua_touserdata(L, USER);
     switch ((pn_user_entry)lua_tointeger(L, ENTRY)) {
-    case PN_ENTER_INIT:
-        return init(L, user);
-    case PN_ENTER_RUN:
-        return iterate(L, user);
-    case PN_ENTER_REST:
-        return rest(L, user);
-    case PN_ENTER_DONE:
-        return leave(L, user);
+    case PN_ENTER_INIT: return init(L, user);
+    case PN_ENTER_RUN: return iterate(L, user);
+    case PN_ENTER_REST: return rest(L, user);
+    case PN_ENTER_DONE: return leave(L, user);
     }
     return 0;
 }
@@ -325,15 +319,9 @@ void pn_user_cut(lua_State *L, pn_user *user, pn_ending ending) {
     abandon(L, user);
     user->step = PN_USER_REST;
     switch (pn_vu_end(&user->vu, ending, now_of(user))) {
-    case PN_VU_RUN:
-        pn_user_spawn(L, user, PN_ENTER_RUN);
-        break;
-    case PN_VU_WAIT:
-        pn_user_spawn(L, user, PN_ENTER_REST);
-        break;
-    case PN_VU_LEAVE:
-        pn_user_spawn(L, user, PN_ENTER_DONE);
-        break;
+    case PN_VU_RUN: pn_user_spawn(L, user, PN_ENTER_RUN); break;
+    case PN_VU_WAIT: pn_user_spawn(L, user, PN_ENTER_REST); break;
+    case PN_VU_LEAVE: pn_user_spawn(L, user, PN_ENTER_DONE); break;
     }
 }
 

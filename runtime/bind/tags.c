@@ -21,23 +21,19 @@ static void refuse(lua_State *L, int tags) {
 static const char *text_of(lua_State *L, int tags, size_t *size) {
     const char *text;
     switch (lua_type(L, -1)) {
-    case LUA_TSTRING:
-        return lua_tolstring(L, -1, size);
-    case LUA_TBOOLEAN:
-        *size = lua_toboolean(L, -1) ? 4 : 5;
-        return *size == 4 ? "true" : "false";
+    case LUA_TSTRING: return lua_tolstring(L, -1, size);
+    case LUA_TBOOLEAN: *size = lua_toboolean(L, -1) ? 4 : 5; return *size == 4 ? "true" : "false";
     case LUA_TNUMBER:
         luaL_checkstack(L, 6, "too many tags");
         text = luaL_tolstring(L, -1, size);
         lua_insert(L, -3);
         return text;
-    default:
-        refuse(L, tags);
-        return NULL;
+    default: refuse(L, tags); return NULL;
     }
 }
 
-pn_tags pn_tags_collect(lua_State *L, pn_tag *list, const pn_tags *labels, int tags, const pn_tag *own) {
+pn_tags pn_tags_collect(lua_State *L, pn_tag *list, const pn_tags *labels, int tags,
+                        const pn_tag *own) {
     uint32_t count = labels->count;
     memcpy(list, labels->list, count * sizeof *list);
     if (tags != 0 && !lua_isnoneornil(L, tags)) {

@@ -13,7 +13,8 @@
  * then `own` (may be NULL), by key, each key once, the last one counting. Values are texts, numbers or
  * booleans; the texts live as long as the table is on the stack, and what this leaves there. Raises for
  * anything else. */
-pn_tags pn_tags_collect(lua_State *L, pn_tag *list, const pn_tags *labels, int tags, const pn_tag *own);
+pn_tags pn_tags_collect(lua_State *L, pn_tag *list, const pn_tags *labels, int tags,
+                        const pn_tag *own);
 
 /* Raises for what cannot be tags; for when nobody looks at them. */
 void pn_tags_check(lua_State *L, int tags);

@@ -306,7 +306,9 @@ static const char *set_list(void *context, const char *value) {
 }
 
 static const pn_flag flags[] = {
-    {"runs", 'n', "N", set_runs}, {"json", 0, "FILE", set_json}, {"list", 0, NULL, set_list},
+    {"runs", 'n', "N", set_runs},
+    {"json", 0, "FILE", set_json},
+    {"list", 0, NULL, set_list},
     {NULL, 0, NULL, NULL},
 };
 
@@ -314,7 +316,8 @@ static int run_suite(const suite *s, const options *o, pn_json_writer *w) {
     results *r = calloc(1, sizeof *r);
     int status = r == NULL ? -1 : 0;
     for (int run = 0; status == 0 && run < o->runs; run++) {
-        if (isatty(STDERR_FILENO)) fprintf(stderr, "\r\033[K%s: run %d of %d", s->name, run + 1, o->runs);
+        if (isatty(STDERR_FILENO))
+            fprintf(stderr, "\r\033[K%s: run %d of %d", s->name, run + 1, o->runs);
         status = run_once(s, r, o->runs);
     }
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
@@ -332,7 +335,8 @@ static int run_suite(const suite *s, const options *o, pn_json_writer *w) {
     return status;
 }
 
-static int run_all(const options *o, const suite *suites, int count, int argc, char **argv, int first) {
+static int run_all(const options *o, const suite *suites, int count, int argc, char **argv,
+                   int first) {
     pn_heap *heap = pn_heap_create(false);
     pn_ledger ledger;
     pn_buf json;
@@ -346,7 +350,8 @@ static int run_all(const options *o, const suite *suites, int count, int argc, c
     pn_json_write_key(&w, "results", 7);
     pn_json_begin_array(&w);
     if (o->json == NULL || strcmp(o->json, "-") != 0) {
-        printf("%-14s %-26s %12s %12s %12s  %s\n", "bench", "figure", "median", "min", "max", "unit");
+        printf("%-14s %-26s %12s %12s %12s  %s\n", "bench", "figure", "median", "min", "max",
+               "unit");
     }
     int status = PN_STATUS_OK;
     for (int i = 0; i < count; i++) {
@@ -381,14 +386,15 @@ static int run(int argc, char **argv) {
 const pn_command pn_command_bench = {
     .name = "bench",
     .summary = "the built-in benchmarks",
-    .usage = "Usage: perilune bench [flags] [NAME...]\n"
-             "\n"
-             "Runs the built-in benchmarks (all, or those named), each in a process of its own, and\n"
-             "prints median, minimum and maximum of every figure.\n"
-             "\n"
-             "Flags:\n"
-             "  -n, --runs N      repetitions (5)\n"
-             "      --json FILE   the figures as JSON, with the machine; - is stdout\n"
-             "      --list        what there is\n",
+    .usage =
+        "Usage: perilune bench [flags] [NAME...]\n"
+        "\n"
+        "Runs the built-in benchmarks (all, or those named), each in a process of its own, and\n"
+        "prints median, minimum and maximum of every figure.\n"
+        "\n"
+        "Flags:\n"
+        "  -n, --runs N      repetitions (5)\n"
+        "      --json FILE   the figures as JSON, with the machine; - is stdout\n"
+        "      --list        what there is\n",
     .run = run,
 };

@@ -28,14 +28,13 @@ enum {
 
 typedef struct pn_command {
     const char *name;
-    const char *summary; /* one line, for `help` */
-    const char *usage;   /* the whole help text of the command */
+    const char *summary;               /* one line, for `help` */
+    const char *usage;                 /* the whole help text of the command */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 } pn_command;
 
-extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_repl, pn_command_run, pn_command_inspect, pn_command_new,
-    pn_command_version, pn_command_help;
-
+extern const pn_command pn_command_exec, pn_command_test, pn_command_bench, pn_command_repl,
+    pn_command_run, pn_command_inspect, pn_command_new, pn_command_version, pn_command_help;
 
 /* ---- flags ---- */
 
@@ -54,8 +53,8 @@ int pn_flags_read(const pn_command *command, int argc, char **argv, const pn_fla
                   void *const *contexts);
 
 /* As above, but flags may stand behind arguments, too: those are moved to the end of argv. */
-int pn_flags_read_all(const pn_command *command, int argc, char **argv, const pn_flag *const *tables,
-                      void *const *contexts);
+int pn_flags_read_all(const pn_command *command, int argc, char **argv,
+                      const pn_flag *const *tables, void *const *contexts);
 
 /* Prints "perilune COMMAND: message" and how to get help; returns PN_STATUS_USAGE. */
 int pn_usage_error(const pn_command *command, const char *format, ...)
@@ -85,7 +84,8 @@ typedef struct pn_host {
     /* The first SIGINT or SIGTERM; on the watchdog's thread. NULL: the main actor ends (shutdown). The
      * second ends the process at once with PN_STATUS_INTERRUPTED. */
     void (*on_interrupt)(struct pn_host *host);
-    void (*on_ready)(struct pn_host *host); /* the main actor is there; on a worker. NULL: nothing */
+    void (*on_ready)(
+        struct pn_host *host); /* the main actor is there; on a worker. NULL: nothing */
     /* The runtime is there and has not started (0, or a negative code); it has stopped and is still
      * there. NULL: nothing to do. */
     int (*on_open)(struct pn_host *host);

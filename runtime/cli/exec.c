@@ -24,18 +24,19 @@ static int run(int argc, char **argv) {
 const pn_command pn_command_exec = {
     .name = "exec",
     .summary = "run a Lua program as the first actor",
-    .usage = "Usage: perilune exec [flags] FILE [ARGS...]\n"
-             "\n"
-             "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments. It ends\n"
-             "when the file returns: `return N` or os.exit(N) is the exit code. An uncaught error\n"
-             "prints its traceback and exits with 107, Ctrl-C with 105 (twice: at once).\n"
-             "\n"
-             "Flags:\n"
-             "  --workers N       worker threads (default: one a core)\n"
-             "  --seed N          seed of everything random; with --virtual-time a run repeats exactly\n"
-             "  --virtual-time    one worker; time moves only when nothing can run\n"
-             "  --log-format F    text (default) or json, a line an entry\n"
-             "  --log-level L     debug, info (default), warn, error or none\n"
-             "  --log-output F    a file to append to; stderr (default) or stdout\n",
+    .usage =
+        "Usage: perilune exec [flags] FILE [ARGS...]\n"
+        "\n"
+        "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments. It ends\n"
+        "when the file returns: `return N` or os.exit(N) is the exit code. An uncaught error\n"
+        "prints its traceback and exits with 107, Ctrl-C with 105 (twice: at once).\n"
+        "\n"
+        "Flags:\n"
+        "  --workers N       worker threads (default: one a core)\n"
+        "  --seed N          seed of everything random; with --virtual-time a run repeats exactly\n"
+        "  --virtual-time    one worker; time moves only when nothing can run\n"
+        "  --log-format F    text (default) or json, a line an entry\n"
+        "  --log-level L     debug, info (default), warn, error or none\n"
+        "  --log-output F    a file to append to; stderr (default) or stdout\n",
     .run = run,
 };

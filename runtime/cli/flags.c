@@ -18,7 +18,8 @@ int pn_usage_error(const pn_command *command, const char *format, ...) {
 
 #define FLAGS_MAX 128
 
-static const pn_flag *find_long(const pn_flag *const *tables, const char *name, size_t size, int *table) {
+static const pn_flag *find_long(const pn_flag *const *tables, const char *name, size_t size,
+                                int *table) {
     for (int t = 0; tables[t] != NULL; t++) {
         for (const pn_flag *f = tables[t]; f->name != NULL; f++) {
             if (strlen(f->name) != size || memcmp(f->name, name, size) != 0) continue;
@@ -44,7 +45,8 @@ static int unknown(const pn_command *command, const pn_flag *const *tables, cons
     const char *names[FLAGS_MAX + 1];
     int n = 0;
     for (int t = 0; tables[t] != NULL; t++) {
-        for (const pn_flag *f = tables[t]; f->name != NULL && n < FLAGS_MAX; f++) names[n++] = f->name;
+        for (const pn_flag *f = tables[t]; f->name != NULL && n < FLAGS_MAX; f++)
+            names[n++] = f->name;
     }
     names[n] = NULL;
     char name[64];
@@ -65,8 +67,8 @@ static int read_flag(const pn_command *command, int argc, char **argv, int i,
     bool is_long = text[1] == '-';
     size_t size = is_long ? strcspn(text + 2, "=") : 1;
     int table = 0, taken = 1;
-    const pn_flag *flag = is_long ? find_long(tables, text + 2, size, &table)
-                                  : find_letter(tables, text[1], &table);
+    const pn_flag *flag =
+        is_long ? find_long(tables, text + 2, size, &table) : find_letter(tables, text[1], &table);
     if (flag == NULL) return unknown(command, tables, text);
     const char *rest = text + (is_long ? 2 : 1) + size;
     if (flag->argument == NULL) {
@@ -80,7 +82,8 @@ static int read_flag(const pn_command *command, int argc, char **argv, int i,
         value = argv[i + 1];
         taken = 2;
     } else {
-        pn_usage_error(command, "--%s needs a value: --%s %s", flag->name, flag->name, flag->argument);
+        pn_usage_error(command, "--%s needs a value: --%s %s", flag->name, flag->name,
+                       flag->argument);
         return -1;
     }
     const char *wrong = flag->set(contexts[table], value);
@@ -89,7 +92,9 @@ static int read_flag(const pn_command *command, int argc, char **argv, int i,
     return -1;
 }
 
-static bool is_help(const char *text) { return strcmp(text, "-h") == 0 || strcmp(text, "--help") == 0; }
+static bool is_help(const char *text) {
+    return strcmp(text, "-h") == 0 || strcmp(text, "--help") == 0;
+}
 
 static bool is_flag(const char *text) { return text[0] == '-' && text[1] != '\0'; }
 
@@ -111,8 +116,8 @@ int pn_flags_read(const pn_command *command, int argc, char **argv, const pn_fla
     return i;
 }
 
-int pn_flags_read_all(const pn_command *command, int argc, char **argv, const pn_flag *const *tables,
-                      void *const *contexts) {
+int pn_flags_read_all(const pn_command *command, int argc, char **argv,
+                      const pn_flag *const *tables, void *const *contexts) {
     char **plain = calloc((size_t)argc + 1, sizeof *plain);
     if (plain == NULL) return -1;
     int count = 0, result = 0;

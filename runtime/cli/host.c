@@ -30,7 +30,8 @@ const char *pn_parse_count(const char *text, uint64_t min, uint64_t max, uint64_
 
 static const char *set_workers(void *context, const char *value) {
     uint64_t n;
-    if (pn_parse_count(value, 1, PN_WORKERS_MAX, &n) != NULL) return "a number from 1 to 64 was expected";
+    if (pn_parse_count(value, 1, PN_WORKERS_MAX, &n) != NULL)
+        return "a number from 1 to 64 was expected";
     ((pn_host *)context)->workers = (unsigned)n;
     return NULL;
 }
@@ -176,7 +177,8 @@ static void interrupt_main(pn_worker *worker, void *context) {
 static int watch_start(pn_actor *self, void *argument) {
     watch *w = argument;
     pn_host *host = w->host;
-    pn_spawn spawn = {.behaviour = &pn_lua_behaviour, .argument = w->program, .monitor = true, .on = -1};
+    pn_spawn spawn = {
+        .behaviour = &pn_lua_behaviour, .argument = w->program, .monitor = true, .on = -1};
     pn_pid pid = 0;
     uint64_t ref;
     self->state = host;
@@ -278,7 +280,8 @@ static void set_search_path(pn_host *host) {
     const char *slash = strrchr(host->script_path, '/');
     int size = slash != NULL ? (int)(slash - host->script_path) : 1;
     const char *folder = slash != NULL ? host->script_path : ".";
-    if (asprintf(&host->search_path, "%.*s/?.lua;%.*s/?/init.lua", size, folder, size, folder) < 0) {
+    if (asprintf(&host->search_path, "%.*s/?.lua;%.*s/?/init.lua", size, folder, size, folder) <
+        0) {
         host->search_path = NULL;
     }
 }
@@ -290,7 +293,9 @@ static bool read_environment(pn_host *host) {
     uint64_t ns = 0;
     if (limit != NULL && (pn_units_parse_duration(limit, strlen(limit), &ns) != 0 ||
                           ns < PN_NS_PER_MS || ns / PN_NS_PER_MS > UINT32_MAX)) {
-        fprintf(stderr, "perilune: PERILUNE_STUCK_LIMIT: a duration of 1ms to 49 days was expected, got \"%s\"\n",
+        fprintf(stderr,
+                "perilune: PERILUNE_STUCK_LIMIT: a duration of 1ms to 49 days was expected, got "
+                "\"%s\"\n",
                 limit);
         return false;
     }
@@ -350,7 +355,8 @@ static void close_runtime(pn_host *host) {
 static void report(pn_host *host) {
     if (host->error == NULL || host->exit_status != PN_STATUS_SCRIPT) return;
     fprintf(stderr, "perilune: %s\n", host->error);
-    if (host->traceback != NULL && host->traceback[0] != '\0') fprintf(stderr, "%s\n", host->traceback);
+    if (host->traceback != NULL && host->traceback[0] != '\0')
+        fprintf(stderr, "%s\n", host->traceback);
 }
 
 /* SIGINT and SIGTERM go to the watchdog; a broken pipe is a failed write, not a death. */
@@ -360,7 +366,8 @@ static void prepare_signals(void) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGINT, SIG_DFL); /* ignored where a shell's script started us with &: never to be waited for */
+    signal(SIGINT,
+           SIG_DFL); /* ignored where a shell's script started us with &: never to be waited for */
     signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
 }

@@ -7,16 +7,8 @@
 #include "lua/args.h"
 
 static const pn_command *const commands[] = {
-    &pn_command_run,
-    &pn_command_exec,
-    &pn_command_test,
-    &pn_command_inspect,
-    &pn_command_new,
-    &pn_command_bench,
-    &pn_command_repl,
-    &pn_command_version,
-    &pn_command_help,
-    NULL,
+    &pn_command_run,   &pn_command_exec, &pn_command_test,    &pn_command_inspect, &pn_command_new,
+    &pn_command_bench, &pn_command_repl, &pn_command_version, &pn_command_help,    NULL,
 };
 
 #define COMMANDS_MAX 32

@@ -27,12 +27,14 @@ static const char *set_force(void *context, const char *value) {
     return NULL;
 }
 
-static const pn_flag flags[] = {
-    {"template", 't', "NAME", set_template}, {"force", 'f', NULL, set_force}, {NULL, 0, NULL, NULL}};
+static const pn_flag flags[] = {{"template", 't', "NAME", set_template},
+                                {"force", 'f', NULL, set_force},
+                                {NULL, 0, NULL, NULL}};
 
 static int list_templates(const char *names[TEMPLATES_MAX + 1]) {
     int n = 0;
-    for (const pn_embedded_file *f = pn_embedded_list(); f->name != NULL && n < TEMPLATES_MAX; f++) {
+    for (const pn_embedded_file *f = pn_embedded_list(); f->name != NULL && n < TEMPLATES_MAX;
+         f++) {
         if (strncmp(f->name, PREFIX, strlen(PREFIX)) == 0) names[n++] = f->name + strlen(PREFIX);
     }
     names[n] = NULL;
@@ -45,12 +47,13 @@ static int unknown_template(const char *name) {
     size_t used = 0;
     int count = list_templates(names);
     for (int i = 0; i < count && used < sizeof known; i++) {
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "", names[i]);
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
+                                 names[i]);
     }
     const char *near = pn_nearest(name, names);
     if (near != NULL) {
-        return pn_usage_error(&pn_command_new, "no template %s, did you mean %s? (there are: %s)", name,
-                              near, known);
+        return pn_usage_error(&pn_command_new, "no template %s, did you mean %s? (there are: %s)",
+                              name, near, known);
     }
     return pn_usage_error(&pn_command_new, "no template %s (there are: %s)", name, known);
 }
@@ -80,10 +83,12 @@ static int run(int argc, char **argv) {
     void *const contexts[] = {&o};
     int first = pn_flags_read_all(&pn_command_new, argc, argv, tables, contexts);
     if (first < 0) return first == -2 ? PN_STATUS_OK : PN_STATUS_USAGE;
-    if (first != argc - 1) return pn_usage_error(&pn_command_new, "one name was expected: perilune new NAME");
+    if (first != argc - 1)
+        return pn_usage_error(&pn_command_new, "one name was expected: perilune new NAME");
     size_t size = strlen(argv[first]);
     bool has_ending = size > 4 && strcmp(argv[first] + size - 4, ".lua") == 0;
-    if (snprintf(path, sizeof path, "%s%s", argv[first], has_ending ? "" : ".lua") >= (int)sizeof path) {
+    if (snprintf(path, sizeof path, "%s%s", argv[first], has_ending ? "" : ".lua") >=
+        (int)sizeof path) {
         return pn_usage_error(&pn_command_new, "the name is too long");
     }
     snprintf(name, sizeof name, PREFIX "%.200s", o.template);

@@ -98,7 +98,8 @@ const pn_command pn_command_repl = {
     .summary = "an interactive prompt inside an actor",
     .usage = "Usage: perilune repl [flags]\n"
              "\n"
-             "Reads Lua from standard input and evaluates it inside an actor: blocking calls work, modules\n"
+             "Reads Lua from standard input and evaluates it inside an actor: blocking calls work, "
+             "modules\n"
              "are required as in a script. Ctrl-C cancels what runs, Ctrl-D ends.\n"
              "\n"
              "Flags:\n"

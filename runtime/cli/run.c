@@ -35,7 +35,9 @@ static const char *keep(void *context, const char *name, const char *value) {
 }
 
 #define PASSED_ON(function, name)                                                                  \
-    static const char *function(void *context, const char *value) { return keep(context, name, value); }
+    static const char *function(void *context, const char *value) {                                \
+        return keep(context, name, value);                                                         \
+    }
 
 PASSED_ON(set_vus, "vus")
 PASSED_ON(set_duration, "duration")
@@ -154,8 +156,9 @@ static int run_with(const pn_command *command, int argc, char **argv) {
     if (first < 0) {
         status = first == -2 ? PN_STATUS_OK : PN_STATUS_USAGE;
     } else if (first != argc - 1) {
-        status = pn_usage_error(command, first == argc ? "which file? perilune %s FILE"
-                                                       : "one file was expected: perilune %s FILE",
+        status = pn_usage_error(command,
+                                first == argc ? "which file? perilune %s FILE"
+                                              : "one file was expected: perilune %s FILE",
                                 command->name);
     } else {
         run->request.script = run->host.script_path = argv[first];
@@ -170,44 +173,47 @@ static int run_run(int argc, char **argv) { return run_with(&pn_command_run, arg
 
 static int run_inspect(int argc, char **argv) { return run_with(&pn_command_inspect, argc, argv); }
 
-#define FLAGS_TEXT                                                                                  \
-    "  -u, --vus N                  virtual users\n"                                                \
-    "  -d, --duration D             how long they loop (\"30s\", \"1m30s\")\n"                      \
-    "  -i, --iterations N           iterations in all, shared among the users\n"                    \
-    "  -e, --env NAME=VALUE         a variable for the script, run.env.NAME (repeatable)\n"         \
-    "      --tag NAME=VALUE         a tag of all samples (repeatable)\n"                            \
-    "  -c, --config FILE            options as JSON, beneath the script's\n"                        \
-    "  -o, --out json=FILE          every sample as a line of JSON\n"                               \
-    "      --summary-export FILE    the whole result as JSON\n"                                     \
-    "      --summary-trend-stats L  what trends show: avg,min,med,max,p(90),p(95)\n"                \
-    "      --summary-mode MODE      compact, full or disabled\n"                                    \
-    "      --summary-time-unit U    s, ms or us; else what fits\n"                                  \
-    "      --setup-timeout D        60s if not given; and --teardown-timeout D\n"                   \
-    "      --no-thresholds          do not judge\n"                                                 \
-    "      --no-setup               and --no-teardown: leave the hook out\n"                        \
-    "      --fail-on-check          a failed check fails the run\n"                                 \
-    "  -q, --quiet                  no header, no progress\n"                                       \
-    "      --no-color               plain text also on a terminal\n"                                \
-    "      --log-format text|json   of the log\n"                                                   \
-    "      --log-output FILE        a file, stderr or none\n"                                       \
-    "      --workers N              worker threads (default: one a core)\n"                         \
-    "      --seed N                 seed of everything random\n"                                    \
+#define FLAGS_TEXT                                                                                 \
+    "  -u, --vus N                  virtual users\n"                                               \
+    "  -d, --duration D             how long they loop (\"30s\", \"1m30s\")\n"                     \
+    "  -i, --iterations N           iterations in all, shared among the users\n"                   \
+    "  -e, --env NAME=VALUE         a variable for the script, run.env.NAME (repeatable)\n"        \
+    "      --tag NAME=VALUE         a tag of all samples (repeatable)\n"                           \
+    "  -c, --config FILE            options as JSON, beneath the script's\n"                       \
+    "  -o, --out json=FILE          every sample as a line of JSON\n"                              \
+    "      --summary-export FILE    the whole result as JSON\n"                                    \
+    "      --summary-trend-stats L  what trends show: avg,min,med,max,p(90),p(95)\n"               \
+    "      --summary-mode MODE      compact, full or disabled\n"                                   \
+    "      --summary-time-unit U    s, ms or us; else what fits\n"                                 \
+    "      --setup-timeout D        60s if not given; and --teardown-timeout D\n"                  \
+    "      --no-thresholds          do not judge\n"                                                \
+    "      --no-setup               and --no-teardown: leave the hook out\n"                       \
+    "      --fail-on-check          a failed check fails the run\n"                                \
+    "  -q, --quiet                  no header, no progress\n"                                      \
+    "      --no-color               plain text also on a terminal\n"                               \
+    "      --log-format text|json   of the log\n"                                                  \
+    "      --log-output FILE        a file, stderr or none\n"                                      \
+    "      --workers N              worker threads (default: one a core)\n"                        \
+    "      --seed N                 seed of everything random\n"                                   \
     "      --virtual-time           one worker; time moves only when nothing can run\n"
 
 const pn_command pn_command_run = {
     .name = "run",
     .summary = "run a load test: a scenario of virtual users",
-    .usage = "Usage: perilune run [flags] FILE\n"
-             "\n"
-             "Runs the scenario that FILE returns (docs/load.md): setup, virtual users, teardown; shows\n"
-             "progress and a summary. Flags win over PERILUNE_* variables, those over the script, the\n"
-             "script over --config.\n"
-             "\n"
-             "Flags:\n" FLAGS_TEXT
-             "\n"
-             "Exit codes: 0 passed; 99 a threshold failed; 100, 101, 102 setup, teardown, something else\n"
-             "took too long; 104 bad options; 105 interrupted; 107 an error in the script; 108 run.abort;\n"
-             "110 run.fail, or a failed check under --fail-on-check.\n",
+    .usage =
+        "Usage: perilune run [flags] FILE\n"
+        "\n"
+        "Runs the scenario that FILE returns (docs/load.md): setup, virtual users, teardown; "
+        "shows\n"
+        "progress and a summary. Flags win over PERILUNE_* variables, those over the script, the\n"
+        "script over --config.\n"
+        "\n"
+        "Flags:\n" FLAGS_TEXT "\n"
+        "Exit codes: 0 passed; 99 a threshold failed; 100, 101, 102 setup, teardown, something "
+        "else\n"
+        "took too long; 104 bad options; 105 interrupted; 107 an error in the script; 108 "
+        "run.abort;\n"
+        "110 run.fail, or a failed check under --fail-on-check.\n",
     .run = run_run,
 };
 
@@ -216,7 +222,8 @@ const pn_command pn_command_inspect = {
     .summary = "load and validate a scenario, print what it would do",
     .usage = "Usage: perilune inspect [flags of run] FILE\n"
              "\n"
-             "Loads the scenario, checks it as `run` would, and prints its scenarios with all their options\n"
+             "Loads the scenario, checks it as `run` would, and prints its scenarios with all "
+             "their options\n"
              "as JSON. Nothing is run. Exits with 104 or 107 if it is not good.\n",
     .run = run_inspect,
 };

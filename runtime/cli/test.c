@@ -54,7 +54,8 @@ static int sort_arguments(pn_host *host, int argc, char **argv, char **rest) {
         const pn_flag *flag = pn_host_flags;
         int taken = 0;
         const char *value = NULL;
-        for (; flag->name != NULL && taken == 0; flag++) value = own_flag(argc, argv, i, flag, &taken);
+        for (; flag->name != NULL && taken == 0; flag++)
+            value = own_flag(argc, argv, i, flag, &taken);
         if (taken == 0) {
             rest[count++] = argv[i++];
             continue;
@@ -90,17 +91,18 @@ static int run(int argc, char **argv) {
 const pn_command pn_command_test = {
     .name = "test",
     .summary = "run busted specs inside the runtime",
-    .usage = "Usage: perilune test [flags] [PATH...]\n"
-             "\n"
-             "Runs busted specs inside the runtime: blocking calls work in `it` and in hooks. The\n"
-             "flags, helpers, output handlers and exit codes are busted's (below). What a test leaves\n"
-             "running is ended after it and reported on stderr.\n"
-             "\n"
-             "Flags of our own:\n"
-             "  --workers N       worker threads (default: one a core)\n"
-             "  --seed N          seed of everything random, and of busted's shuffling\n"
-             "  --virtual-time    one worker; time moves only when nothing can run\n"
-             "  --log-level LEVEL least of debug, info, warn, error that is logged, or none (info)\n"
-             "\n",
+    .usage =
+        "Usage: perilune test [flags] [PATH...]\n"
+        "\n"
+        "Runs busted specs inside the runtime: blocking calls work in `it` and in hooks. The\n"
+        "flags, helpers, output handlers and exit codes are busted's (below). What a test leaves\n"
+        "running is ended after it and reported on stderr.\n"
+        "\n"
+        "Flags of our own:\n"
+        "  --workers N       worker threads (default: one a core)\n"
+        "  --seed N          seed of everything random, and of busted's shuffling\n"
+        "  --virtual-time    one worker; time moves only when nothing can run\n"
+        "  --log-level LEVEL least of debug, info, warn, error that is logged, or none (info)\n"
+        "\n",
     .run = run,
 };

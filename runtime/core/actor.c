@@ -72,7 +72,8 @@ static void init_actor(pn_actor *actor, pn_worker *worker, const birth *b) {
 /* The child's side of link and monitor. */
 static int tie_child(pn_actor *child, const birth *b) {
     int err = b->spawn.link ? pn_map_set(&child->links, b->parent, 1) : 0;
-    if (err == 0 && b->monitor_ref != 0) err = pn_map_set(&child->watchers, b->monitor_ref, b->parent);
+    if (err == 0 && b->monitor_ref != 0)
+        err = pn_map_set(&child->watchers, b->monitor_ref, b->parent);
     return err;
 }
 
@@ -84,7 +85,8 @@ static void give_birth(pn_worker *worker, pn_actor *actor, const birth *b) {
     pn_count(&worker->counts.spawned);
     int err = b->spawn.behaviour->start(actor, b->spawn.argument);
     if (err != 0) {
-        pn_actor_end(actor, pn_exit_create(&worker->runtime->shared, "error", pn_err_text(err), NULL));
+        pn_actor_end(actor,
+                     pn_exit_create(&worker->runtime->shared, "error", pn_err_text(err), NULL));
         return;
     }
     actor->is_started = true;
@@ -197,14 +199,13 @@ static int prepare_birth(pn_worker *worker, pn_actor *parent, birth *b) {
     uint32_t capacity = b->spawn.capacity > 0 ? b->spawn.capacity : PN_MAILBOX_CAPACITY_DEFAULT;
     atomic_store_explicit(&b->slot->capacity, capacity, memory_order_relaxed);
     atomic_store_explicit(&b->slot->overflow, (uint8_t)b->spawn.overflow, memory_order_relaxed);
-    uint32_t timeout_ms = b->spawn.block_timeout_ms > 0 ? b->spawn.block_timeout_ms
-                                                        : PN_BLOCK_TIMEOUT_MS_DEFAULT;
+    uint32_t timeout_ms =
+        b->spawn.block_timeout_ms > 0 ? b->spawn.block_timeout_ms : PN_BLOCK_TIMEOUT_MS_DEFAULT;
     atomic_store_explicit(&b->slot->block_timeout_ms, timeout_ms, memory_order_relaxed);
     b->pid = pn_pid_make(b->slot->index, pn_slot_generation(b->slot));
     b->parent = parent != NULL ? parent->pid : 0;
-    b->entity = parent != NULL
-                    ? pn_rand_child(parent->entity, parent->child_count++)
-                    : pn_rand_key(worker->runtime->options.seed, "root", worker->index);
+    b->entity = parent != NULL ? pn_rand_child(parent->entity, parent->child_count++)
+                               : pn_rand_key(worker->runtime->options.seed, "root", worker->index);
     int err = claim_name(worker, b);
     if (err == 0) {
         err = parent != NULL ? tie_parent(worker, parent, b) : 0;
@@ -502,7 +503,8 @@ pn_msg *pn_actor_receive(pn_actor *self) {
 void pn_actor_link(pn_actor *self, pn_pid to) {
     if (to == self->pid || pn_map_get(&self->links, to) != NULL) return;
     if (pn_map_set(&self->links, to, 1) != 0) {
-        pn_actor_end(self, pn_exit_no_memory()); /* a link that is not there would be a silent lie */
+        pn_actor_end(self,
+                     pn_exit_no_memory()); /* a link that is not there would be a silent lie */
         return;
     }
     signal_to(self, to, PN_MSG_LINK, 0);
@@ -603,39 +605,20 @@ static void on_await_space(pn_actor *actor, pn_msg *msg) {
 static void deliver_alive(pn_actor *actor, pn_msg *msg) {
     switch ((pn_msg_kind)msg->kind) {
     case PN_MSG_USER:
-    case PN_MSG_REQUEST:
-        deliver_user(actor, msg);
-        return;
+    case PN_MSG_REQUEST: deliver_user(actor, msg); return;
     case PN_MSG_REPLY:
     case PN_MSG_STREAM:
-    case PN_MSG_SPACE:
-        actor->behaviour->accept(actor, msg);
-        return;
-    case PN_MSG_DOWN:
-        on_down(actor, msg);
-        return;
-    case PN_MSG_SIGNAL_EXIT:
-        on_exit_signal(actor, msg);
-        return;
+    case PN_MSG_SPACE: actor->behaviour->accept(actor, msg); return;
+    case PN_MSG_DOWN: on_down(actor, msg); return;
+    case PN_MSG_SIGNAL_EXIT: on_exit_signal(actor, msg); return;
     case PN_MSG_LINK:
-    case PN_MSG_MONITOR:
-        on_tie(actor, msg);
-        return;
-    case PN_MSG_UNLINK:
-        pn_map_remove(&actor->links, msg->from, NULL);
-        break;
-    case PN_MSG_DEMONITOR:
-        pn_map_remove(&actor->watchers, msg->ref, NULL);
-        break;
-    case PN_MSG_AWAIT_SPACE:
-        on_await_space(actor, msg);
-        return;
-    case PN_MSG_ASK:
-        answer_ask(actor->worker, actor, msg);
-        return;
+    case PN_MSG_MONITOR: on_tie(actor, msg); return;
+    case PN_MSG_UNLINK: pn_map_remove(&actor->links, msg->from, NULL); break;
+    case PN_MSG_DEMONITOR: pn_map_remove(&actor->watchers, msg->ref, NULL); break;
+    case PN_MSG_AWAIT_SPACE: on_await_space(actor, msg); return;
+    case PN_MSG_ASK: answer_ask(actor->worker, actor, msg); return;
     case PN_MSG_EXIT:
-    case PN_MSG_BIRTH:
-        pn_unreachable();
+    case PN_MSG_BIRTH: pn_unreachable();
     }
     pn_msg_free(actor->worker, msg);
 }
@@ -649,18 +632,10 @@ static void deliver_dead(pn_worker *worker, pn_msg *msg) {
         pn_runtime_dead_letter(worker, msg, PN_EEXITED);
         pn_msg_destroy(worker, msg, PN_EEXITED);
         return;
-    case PN_MSG_LINK:
-        answer = PN_MSG_SIGNAL_EXIT;
-        break;
-    case PN_MSG_MONITOR:
-        answer = PN_MSG_DOWN;
-        break;
-    case PN_MSG_AWAIT_SPACE:
-        answer = PN_MSG_SPACE;
-        break;
-    case PN_MSG_ASK:
-        answer_ask(worker, NULL, msg);
-        return;
+    case PN_MSG_LINK: answer = PN_MSG_SIGNAL_EXIT; break;
+    case PN_MSG_MONITOR: answer = PN_MSG_DOWN; break;
+    case PN_MSG_AWAIT_SPACE: answer = PN_MSG_SPACE; break;
+    case PN_MSG_ASK: answer_ask(worker, NULL, msg); return;
     case PN_MSG_STREAM:
         if (msg->aux == PN_STREAM_OP_OPEN) {
             pn_msg_refuse_stream(worker, msg, PN_EEXITED);
@@ -668,9 +643,7 @@ static void deliver_dead(pn_worker *worker, pn_msg *msg) {
             pn_msg_destroy(worker, msg, PN_EEXITED); /* the other end has been told */
         }
         return;
-    default:
-        pn_msg_destroy(worker, msg, 0);
-        return;
+    default: pn_msg_destroy(worker, msg, 0); return;
     }
     pn_pid asker = msg->from;
     uint64_t ref = msg->ref;

@@ -27,8 +27,9 @@
 #define PN_MAILBOX_CAPACITY_DEFAULT 1024
 #define PN_MAILBOX_CAPACITY_MAX     (1u << 24)
 #define PN_BLOCK_TIMEOUT_MS_DEFAULT 5000
-#define PN_DROP_OLDEST_IN_FLIGHT    4 /* times the capacity may be under way to a drop_oldest mailbox */
-#define PN_NAME_MAX_BYTES           255
+#define PN_DROP_OLDEST_IN_FLIGHT                                                                   \
+    4 /* times the capacity may be under way to a drop_oldest mailbox */
+#define PN_NAME_MAX_BYTES 255
 
 typedef struct pn_runtime pn_runtime;
 
@@ -57,11 +58,11 @@ typedef struct pn_behaviour {
 
 struct pn_actor {
     pn_list run_link; /* in the run queue, or in the list of the ended */
-    bool is_waiting; /* a receiver waits: a message wakes the actor */
+    bool is_waiting;  /* a receiver waits: a message wakes the actor */
     bool traps_exit;
     bool is_started;
-    bool lingers; /* set by stop: something of it is still in use */
-    bool is_told; /* everybody has been told of its end */
+    bool lingers;   /* set by stop: something of it is still in use */
+    bool is_told;   /* everybody has been told of its end */
     bool is_member; /* of the group of its name */
     uint8_t overflow;
     uint32_t capacity;
@@ -69,21 +70,21 @@ struct pn_actor {
     pn_worker *worker;
     pn_slot *slot;
     const pn_behaviour *behaviour;
-    void *state; /* the behaviour's */
+    void *state;   /* the behaviour's */
     pn_exit *exit; /* set once it has ended */
     char *name;    /* registered name, owned; NULL */
     pn_queue mailbox;
     uint32_t user_count; /* messages in the mailbox that count */
     uint32_t system_count;
-    pn_list sibling;           /* in the worker's list of all */
-    uint64_t entity;           /* key of its random streams */
+    pn_list sibling; /* in the worker's list of all */
+    uint64_t entity; /* key of its random streams */
     uint64_t child_count;
     pn_pid parent;
-    pn_map links;    /* pid -> 1 */
-    pn_map watchers; /* ref -> pid that monitors us */
-    pn_map watched;  /* ref -> pid that we monitor */
-    pn_queue space_waiters; /* AWAIT_SPACE messages of senders that wait for room */
-    uint64_t arrived_count; /* messages put into the mailbox */
+    pn_map links;            /* pid -> 1 */
+    pn_map watchers;         /* ref -> pid that monitors us */
+    pn_map watched;          /* ref -> pid that we monitor */
+    pn_queue space_waiters;  /* AWAIT_SPACE messages of senders that wait for room */
+    uint64_t arrived_count;  /* messages put into the mailbox */
     uint64_t received_count; /* messages taken out of it */
     uint64_t dropped_count;  /* ... and dropped as the oldest */
     uint64_t sent_count, turn_count;

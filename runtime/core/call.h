@@ -15,7 +15,7 @@
 #include "core/msg.h"
 #include "core/request_id.h"
 
-#define PN_CALL_DEPTH_MAX  1000 /* of a chain: deeper is a cycle through fresh actors */
+#define PN_CALL_DEPTH_MAX   1000 /* of a chain: deeper is a cycle through fresh actors */
 #define PN_CALL_NO_DEADLINE UINT64_MAX
 
 struct pn_call {

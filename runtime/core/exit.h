@@ -15,8 +15,8 @@ typedef struct pn_exit {
     _Atomic uint32_t refs; /* 0: static */
     bool is_normal;        /* linked actors do not mind */
     bool is_kill;          /* as a signal: cannot be trapped */
-    const char *reason;    /* "normal", "shutdown", "killed", "error", "noproc" or the caller's own */
-    const char *error;     /* the error's text, or NULL */
+    const char *reason; /* "normal", "shutdown", "killed", "error", "noproc" or the caller's own */
+    const char *error;  /* the error's text, or NULL */
     const char *traceback; /* or NULL */
     size_t block_bytes;
     pn_ledger *ledger;

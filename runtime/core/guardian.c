@@ -45,7 +45,7 @@ static pid_t parent_of(pid_t pid) {
     ssize_t size = read(fd, stat, sizeof stat - 1);
     close(fd);
     stat[size > 0 ? size : 0] = '\0';
-    const char *name_end = strrchr(stat, ')'); /* the name may hold anything */
+    const char *name_end = strrchr(stat, ')');                /* the name may hold anything */
     bool is_whole = name_end != NULL && strlen(name_end) > 4; /* ") S 1234 ..." */
     return is_whole ? (pid_t)strtol(name_end + 4, NULL, 10) : 0;
 }

@@ -85,8 +85,7 @@ static inline void pn_histogram_record(pn_histogram *h, double value) {
     memcpy(&bits, &value, sizeof bits);
     unsigned exponent = (unsigned)(bits >> 52) & 0x7ff;
     bits += 1ULL << (51 - PN_HISTOGRAM_BITS); /* to nearest, across powers of two as well */
-    pn__histogram_table *table =
-        atomic_load_explicit(&h->tables[bits >> 58], memory_order_relaxed);
+    pn__histogram_table *table = atomic_load_explicit(&h->tables[bits >> 58], memory_order_relaxed);
     pn__histogram_page *page = NULL;
     unsigned i = (unsigned)(bits >> 52) & 63;
     if (PN_LIKELY(exponent - 1 < 0x7fd && table != NULL)) {

@@ -79,7 +79,8 @@ typedef struct pn_json_reader {
     size_t size_max_bytes;
     uint32_t depth_max;
     uint8_t state;
-    uint64_t objects[PN_JSON_DEPTH_MAX / 64]; /* which of the open ones are objects, a bit for each */
+    uint64_t
+        objects[PN_JSON_DEPTH_MAX / 64]; /* which of the open ones are objects, a bit for each */
 } pn_json_reader;
 
 /* Cannot fail: a text over the limit is reported by the first read. `limits` may be NULL. */
@@ -135,7 +136,7 @@ typedef struct pn_json_writer {
     pn_buf *out;
     int err; /* the first error; nothing is written after it */
     uint32_t depth, depth_max;
-    uint8_t indent; /* spaces for each level; 0: one line without spaces */
+    uint8_t indent;  /* spaces for each level; 0: one line without spaces */
     bool has_before; /* the open array or object has something in it */
     bool is_after_key;
     uint64_t objects[PN_JSON_DEPTH_MAX / 64];

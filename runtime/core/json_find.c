@@ -21,8 +21,12 @@ struct finder {
 
 /* Turns the reader to the path, for the message. */
 static int bad_path(struct finder *f, const char *at, const char *expected) {
-    f->reader = (pn_json_reader){.err = PN_EBAD_VALUE, .start = f->path, .where = at, .at = at,
-                                 .end = f->path_end, .expected = expected};
+    f->reader = (pn_json_reader){.err = PN_EBAD_VALUE,
+                                 .start = f->path,
+                                 .where = at,
+                                 .at = at,
+                                 .end = f->path_end,
+                                 .expected = expected};
     return PN_EBAD_VALUE;
 }
 
@@ -97,7 +101,8 @@ static void descend(struct finder *f, const char *path) {
     uint64_t index = 0;
     for (;;) {
         pn_json_token token = pn_json_read(r);
-        if (token <= PN_JSON_END || token == PN_JSON_ARRAY_END || token == PN_JSON_OBJECT_END) return;
+        if (token <= PN_JSON_END || token == PN_JSON_ARRAY_END || token == PN_JSON_OBJECT_END)
+            return;
         bool is_wanted;
         if (step.is_index) {
             is_wanted = ++index == step.index;

@@ -19,15 +19,20 @@ enum {
 
 #define EXACT_DIGITS 19 /* of a decimal number always fit a uint64_t */
 
-void pn_json_reader_init(pn_json_reader *r, const char *text, size_t size, const pn_json_limits *limits) {
+void pn_json_reader_init(pn_json_reader *r, const char *text, size_t size,
+                         const pn_json_limits *limits) {
     size_t size_max = limits != NULL && limits->size_max_bytes > 0 ? limits->size_max_bytes
                                                                    : PN_JSON_SIZE_DEFAULT_BYTES;
-    uint32_t depth_max = limits != NULL && limits->depth_max > 0 ? limits->depth_max
-                                                                 : PN_JSON_DEPTH_DEFAULT;
+    uint32_t depth_max =
+        limits != NULL && limits->depth_max > 0 ? limits->depth_max : PN_JSON_DEPTH_DEFAULT;
     pn_assert(depth_max <= PN_JSON_DEPTH_MAX);
-    *r = (pn_json_reader){.where = text, .start = text, .at = text,
+    *r = (pn_json_reader){.where = text,
+                          .start = text,
+                          .at = text,
                           .end = size > 0 ? text + size : text,
-                          .depth_max = depth_max, .size_max_bytes = size_max, .state = STATE_VALUE};
+                          .depth_max = depth_max,
+                          .size_max_bytes = size_max,
+                          .state = STATE_VALUE};
     if (size > size_max) r->err = PN_ETOO_LARGE;
 }
 
@@ -134,7 +139,8 @@ static const char *check_unicode(pn_json_reader *r, const char *p) {
     if (code < 0xd800 || code > 0xdfff) return p + 6;
     const char *second = p + 6;
     int32_t low = r->end - second >= 6 && second[0] == '\\' && second[1] == 'u'
-                      ? hex4(second + 2, r->end, &bad) : -1;
+                      ? hex4(second + 2, r->end, &bad)
+                      : -1;
     if (code < 0xdc00 && low >= 0xdc00 && low <= 0xdfff) return p + 12;
     fail_because(r, p, "a surrogate without its other half");
     return NULL;
@@ -294,7 +300,8 @@ static pn_json_token finish_double(pn_json_reader *r, const char *at, double val
 }
 
 /* A number whose digits up to p, `value`, are followed by a fraction or an exponent. */
-static pn_json_token read_fraction(pn_json_reader *r, const char *p, size_t digits, uint64_t value) {
+static pn_json_token read_fraction(pn_json_reader *r, const char *p, size_t digits,
+                                   uint64_t value) {
     int64_t exponent = 0;
     if (*p == '.') {
         const char *fraction = ++p;
@@ -310,7 +317,8 @@ static pn_json_token read_fraction(pn_json_reader *r, const char *p, size_t digi
         if (!is_digit(p, r->end)) return fail_expected(r, p, "a digit");
         int64_t written = 0;
         for (; is_digit(p, r->end); p++) {
-            if (written < 1000000) written = written * 10 + (*p - '0'); /* far out of range by then */
+            if (written < 1000000)
+                written = written * 10 + (*p - '0'); /* far out of range by then */
         }
         exponent += negative ? -written : written;
     }
@@ -320,9 +328,11 @@ static pn_json_token read_fraction(pn_json_reader *r, const char *p, size_t digi
 }
 
 /* Whole digits from `first` to p that are no int64. */
-static pn_json_token read_large(pn_json_reader *r, const char *first, const char *p, uint64_t value) {
+static pn_json_token read_large(pn_json_reader *r, const char *first, const char *p,
+                                uint64_t value) {
     size_t digits = (size_t)(p - first);
-    return finish_double(r, p, digits <= EXACT_DIGITS ? (double)value : pn_decimal_parse(first, digits));
+    return finish_double(r, p,
+                         digits <= EXACT_DIGITS ? (double)value : pn_decimal_parse(first, digits));
 }
 
 static pn_json_token read_number(pn_json_reader *r, const char *p) {
@@ -332,7 +342,8 @@ static pn_json_token read_number(pn_json_reader *r, const char *p) {
     if (!is_digit(first, r->end)) return fail_expected(r, first, "a digit");
     p = *first == '0' ? first + 1 : take_digits(first, r->end, &value);
     size_t digits = (size_t)(p - first);
-    if (p < r->end && (*p == '.' || *p == 'e' || *p == 'E')) return read_fraction(r, p, digits, value);
+    if (p < r->end && (*p == '.' || *p == 'e' || *p == 'E'))
+        return read_fraction(r, p, digits, value);
     bool fits = digits < EXACT_DIGITS ||
                 (digits == EXACT_DIGITS && value <= (uint64_t)INT64_MAX + negative);
     if (!fits || (negative && value == 0)) return read_large(r, first, p, value);
@@ -369,7 +380,8 @@ static pn_json_token close(pn_json_reader *r, const char *p) {
     return finish_value(r, p + 1, token);
 }
 
-static pn_json_token read_word(pn_json_reader *r, const char *p, const char *word, pn_json_token token) {
+static pn_json_token read_word(pn_json_reader *r, const char *p, const char *word,
+                               pn_json_token token) {
     size_t size = strlen(word), left = (size_t)(r->end - p);
     for (size_t i = 0; i < size; i++) {
         if (i == left || p[i] != word[i]) return fail_expected(r, p + i, word);
@@ -392,8 +404,17 @@ static pn_json_token read_value(pn_json_reader *r, const char *p, const char *ex
     case 't': return read_word(r, p, "true", PN_JSON_TRUE);
     case 'f': return read_word(r, p, "false", PN_JSON_FALSE);
     case 'n': return read_word(r, p, "null", PN_JSON_NULL);
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9': return read_number(r, p);
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': return read_number(r, p);
     default: return fail_expected(r, p, expected);
     }
 }

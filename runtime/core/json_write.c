@@ -10,7 +10,8 @@
 
 void pn_json_writer_init(pn_json_writer *w, pn_buf *out, uint32_t indent, uint32_t depth_max) {
     pn_assert(indent <= PN_JSON_INDENT_MAX && depth_max <= PN_JSON_DEPTH_MAX);
-    *w = (pn_json_writer){.out = out, .indent = (uint8_t)indent,
+    *w = (pn_json_writer){.out = out,
+                          .indent = (uint8_t)indent,
                           .depth_max = depth_max > 0 ? depth_max : PN_JSON_DEPTH_DEFAULT};
 }
 

@@ -79,7 +79,7 @@ enum pn_metric_builtin {
 #define X(id, name, type, contains, merge) PN_METRIC_##id,
     PN_METRIC_MAP(X)
 #undef X
-    PN_METRIC_HTTP_REQ_DURATION_EXPECTED, /* http_req_duration{expected_response:true} */
+        PN_METRIC_HTTP_REQ_DURATION_EXPECTED, /* http_req_duration{expected_response:true} */
     PN_METRIC_BUILTIN_COUNT
 };
 

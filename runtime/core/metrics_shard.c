@@ -57,21 +57,18 @@ static void free_slot(pn_ledger *ledger, struct pn__slot *slot) {
 
 static void lower(_Atomic double *number, double value) {
     double old = pn__load_double(number);
-    while (value < old && !atomic_compare_exchange_weak(number, &old, value)) {
-    }
+    while (value < old && !atomic_compare_exchange_weak(number, &old, value)) {}
 }
 
 static void raise_to(_Atomic double *number, double value) {
     double old = pn__load_double(number);
-    while (value > old && !atomic_compare_exchange_weak(number, &old, value)) {
-    }
+    while (value > old && !atomic_compare_exchange_weak(number, &old, value)) {}
 }
 
 /* All shards change the level of a gauge that is a sum. It is not on the way of a request. */
 static void change_level(struct pn__metric *metric, double change) {
     double old = pn__load_double(&metric->level);
-    while (!atomic_compare_exchange_weak(&metric->level, &old, old + change)) {
-    }
+    while (!atomic_compare_exchange_weak(&metric->level, &old, old + change)) {}
     lower(&metric->level_min, old + change);
     raise_to(&metric->level_max, old + change);
 }

@@ -46,19 +46,12 @@ void pn_msg_free(pn_worker *worker, pn_msg *msg) {
 
 void pn_msg_destroy(pn_worker *worker, pn_msg *msg, int code) {
     switch ((pn_msg_kind)msg->kind) {
-    case PN_MSG_REQUEST:
-        pn_call_let_go(worker, msg->call, code);
-        break;
+    case PN_MSG_REQUEST: pn_call_let_go(worker, msg->call, code); break;
     case PN_MSG_DOWN:
     case PN_MSG_EXIT:
-    case PN_MSG_SIGNAL_EXIT:
-        pn_exit_release(msg->exit);
-        break;
-    case PN_MSG_BIRTH:
-        pn_actor__discard_birth(worker, msg);
-        break;
-    default:
-        break;
+    case PN_MSG_SIGNAL_EXIT: pn_exit_release(msg->exit); break;
+    case PN_MSG_BIRTH: pn_actor__discard_birth(worker, msg); break;
+    default: break;
     }
     for (unsigned i = 0; i < msg->carried; i++) {
         pn_call_let_go(worker, pn_msg_carried(msg, i), PN_ENO_REPLY);
@@ -103,7 +96,8 @@ pn_call *pn_call_create(pn_worker *worker, pn_pid caller, uint64_t ref, uint64_t
                         pn_call *parent) {
     pn_call *call = pn_mem_try(&worker->messages, sizeof *call);
     if (call == NULL) return NULL;
-    *call = (pn_call){.refs = 1, .holders = 1, .caller = caller, .ref = ref, .deadline_ns = deadline_ns};
+    *call = (pn_call){
+        .refs = 1, .holders = 1, .caller = caller, .ref = ref, .deadline_ns = deadline_ns};
     if (parent != NULL) {
         call->parent = pn_call_grab(parent);
         call->depth = parent->depth + 1;

@@ -38,8 +38,8 @@ typedef enum pn_msg_kind {
     PN_MSG_MONITOR,
     PN_MSG_DEMONITOR,
     PN_MSG_AWAIT_SPACE,
-    PN_MSG_BIRTH,  /* a spawn on another worker */
-    PN_MSG_ASK,    /* run a function on the actor's worker: info */
+    PN_MSG_BIRTH, /* a spawn on another worker */
+    PN_MSG_ASK,   /* run a function on the actor's worker: info */
 } pn_msg_kind;
 
 /* What a STREAM message says, in `aux`. OPEN carries the sender's own ref in `extra`, so that it can be
@@ -54,10 +54,10 @@ struct pn_msg {
     pn_link link;
     pn_pid to, from;
     uint8_t kind;
-    uint8_t is_heap;  /* the payload is in `data` */
-    uint8_t aux;      /* the kind's own: a stream's operation */
-    uint8_t carried;  /* requests that travel in the payload, behind its bytes */
-    uint32_t size;    /* of the payload */
+    uint8_t is_heap; /* the payload is in `data` */
+    uint8_t aux;     /* the kind's own: a stream's operation */
+    uint8_t carried; /* requests that travel in the payload, behind its bytes */
+    uint32_t size;   /* of the payload */
     union {
         pn_call *call; /* REQUEST, owned */
         pn_exit *exit; /* EXIT, DOWN, SIGNAL_EXIT, owned */

@@ -54,9 +54,13 @@ static void drop(pn_names *names, const char *text, bool is_group, pn_pid pid) {
     pthread_mutex_unlock(&names->lock);
 }
 
-int pn_names_set(pn_names *names, const char *text, pn_pid pid) { return add(names, text, false, pid); }
+int pn_names_set(pn_names *names, const char *text, pn_pid pid) {
+    return add(names, text, false, pid);
+}
 
-void pn_names_remove(pn_names *names, const char *text, pn_pid pid) { drop(names, text, false, pid); }
+void pn_names_remove(pn_names *names, const char *text, pn_pid pid) {
+    drop(names, text, false, pid);
+}
 
 int pn_names_open_group(pn_names *names, const char *text) { return add(names, text, true, 0); }
 
@@ -82,8 +86,9 @@ int pn_names_find(pn_names *names, const char *text, size_t size, pn_pid *pid) {
 static int join(pn_names *names, pn_name *name, pn_pid pid) {
     if (name->count == name->capacity) {
         uint32_t capacity = name->capacity == 0 ? 4 : name->capacity * 2;
-        pn_pid *members = pn_mem_resize(names->ledger, name->members,
-                                        name->capacity * sizeof *members, capacity * sizeof *members);
+        pn_pid *members =
+            pn_mem_resize(names->ledger, name->members, name->capacity * sizeof *members,
+                          capacity * sizeof *members);
         if (members == NULL) return PN_ENOMEM;
         name->members = members;
         name->capacity = capacity;

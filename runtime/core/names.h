@@ -18,9 +18,9 @@
 
 typedef struct pn_name {
     bool is_group;
-    pn_pid pid;         /* of a single name */
-    uint32_t next;      /* of a group: whose turn */
-    uint32_t count;     /* members, in order of joining */
+    pn_pid pid;     /* of a single name */
+    uint32_t next;  /* of a group: whose turn */
+    uint32_t count; /* members, in order of joining */
     uint32_t capacity;
     pn_pid *members;
 } pn_name;

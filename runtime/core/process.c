@@ -123,8 +123,7 @@ static void on_report(pn_process *p, const pn_guardian_report *report) {
         set_exit(p, report->value);
         if (p->is_closing) tell(p, PN_GUARDIAN_TO_ALL | SIGTERM);
         break;
-    default:
-        return;
+    default: return;
     }
     notify(p);
 }

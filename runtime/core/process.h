@@ -40,7 +40,7 @@ typedef struct pn_process_options {
     const char *const *argv; /* NULL-ended; the program is a path, or a name to be found in PATH */
     const char *const *env;  /* NULL-ended "NAME=value"; NULL: the runtime's own */
     const char *cwd;         /* NULL: the runtime's own */
-    bool has_input;    /* a pipe to write to */
+    bool has_input;          /* a pipe to write to */
     size_t output_max_bytes; /* 0: the default */
     uint32_t grace_ms;       /* between TERM and KILL of a close; 0: the default */
 } pn_process_options;

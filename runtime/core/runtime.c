@@ -180,8 +180,9 @@ uint64_t pn_runtime_count(const pn_runtime *runtime, size_t offset_in_counts) {
     uint64_t sum = 0;
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         const char *counts = (const char *)&runtime->workers[i].counts;
-        sum += atomic_load_explicit((const _Atomic uint64_t *)(const void *)(counts + offset_in_counts),
-                                    memory_order_relaxed);
+        sum += atomic_load_explicit(
+            (const _Atomic uint64_t *)(const void *)(counts + offset_in_counts),
+            memory_order_relaxed);
     }
     return sum;
 }

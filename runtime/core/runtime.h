@@ -28,7 +28,7 @@ typedef struct pn_runtime_options {
     uint32_t slice_ms; /* 0: the defaults */
     uint32_t stuck_ms;
     bool no_spin;
-    bool keeps_series; /* any selector of any metric can be asked for: for tests, not for load */
+    bool keeps_series;  /* any selector of any metric can be asked for: for tests, not for load */
     bool takes_signals; /* SIGINT and SIGTERM go to on_signal */
     const pn_log *log;  /* NULL: nowhere */
     void *context;

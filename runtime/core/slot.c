@@ -35,7 +35,8 @@ static void chunk_destroy(pn_ledger *ledger, pn_slot *chunk) {
 }
 
 void pn_slots_close(pn_slots *slots) {
-    for (uint32_t i = 0; i < slots->chunk_count; i++) chunk_destroy(slots->ledger, slots->chunks[i]);
+    for (uint32_t i = 0; i < slots->chunk_count; i++)
+        chunk_destroy(slots->ledger, slots->chunks[i]);
     pn_mem_free(slots->ledger, slots->chunks, PN_SLOT_CHUNKS * sizeof *slots->chunks);
     pthread_mutex_destroy(&slots->lock);
 }

@@ -37,7 +37,7 @@ typedef struct pn_slot {
     _Atomic uint32_t capacity;
     _Atomic uint16_t worker;
     _Atomic uint8_t overflow;
-    _Atomic bool is_alive; /* for who looks around: the word is what counts */
+    _Atomic bool is_alive;             /* for who looks around: the word is what counts */
     _Atomic uint32_t block_timeout_ms; /* of senders, overflow block */
     uint32_t index;
     uint32_t next_free; /* index + 1 of the next free slot, 0: none */
@@ -58,8 +58,8 @@ void pn_slots_close(pn_slots *slots);
 uint32_t pn_slots_grow(pn_slots *slots);
 
 static inline pn_slot *pn_slots_at(const pn_slots *slots, uint32_t index) {
-    pn_slot *chunk = atomic_load_explicit(&slots->chunks[index >> PN_SLOT_CHUNK_BITS],
-                                          memory_order_acquire);
+    pn_slot *chunk =
+        atomic_load_explicit(&slots->chunks[index >> PN_SLOT_CHUNK_BITS], memory_order_acquire);
     return chunk != NULL ? &chunk[index & (PN_SLOT_CHUNK - 1)] : NULL;
 }
 

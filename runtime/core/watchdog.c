@@ -25,7 +25,8 @@ static void on_interrupt(int signal) {
     if (actor != NULL && actor->is_started) {
         atomic_store_explicit(&worker->was_interrupted, true, memory_order_relaxed);
         actor->behaviour->interrupt(actor);
-        if (atomic_exchange(&worker->wants_description, false) && actor->behaviour->describe != NULL) {
+        if (atomic_exchange(&worker->wants_description, false) &&
+            actor->behaviour->describe != NULL) {
             actor->behaviour->describe(actor, worker->description, sizeof worker->description);
             atomic_store(&worker->has_description, true);
         }
@@ -85,7 +86,8 @@ static bool watch_all(pn_watchdog *watchdog, uint64_t now) {
     for (unsigned i = 0; i < watchdog->runtime->worker_count; i++) {
         bool awake = watch_worker(watchdog, i, now);
         busy = busy || awake;
-        if (awake) atomic_store_explicit(&watchdog->runtime->workers[i].tick, true, memory_order_relaxed);
+        if (awake)
+            atomic_store_explicit(&watchdog->runtime->workers[i].tick, true, memory_order_relaxed);
     }
     return busy;
 }
@@ -117,7 +119,8 @@ static void *thread_main(void *argument) {
         if (watch_all(watchdog, now) || signal > 0) busy_ns = now;
         if (now - busy_ns < PARKED_AFTER_NS) continue;
         atomic_store(&watchdog->is_parked, true);
-        if (watch_all(watchdog, now)) atomic_store(&watchdog->is_parked, false); /* woke meanwhile */
+        if (watch_all(watchdog, now))
+            atomic_store(&watchdog->is_parked, false); /* woke meanwhile */
     }
     return NULL;
 }

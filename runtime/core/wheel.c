@@ -32,16 +32,16 @@
 #define SPLIT_BITS  2
 #define SPLIT       (1u << SPLIT_BITS) /* lists of a slot above level 0 */
 
-#define LOW_SLOTS   (1u << LOW_BITS)
-#define HIGH_SLOTS  (1u << HIGH_BITS)
-#define UPPER       LOW_SLOTS /* the index of level 1's first list */
-#define HIGH        (UPPER + LOW_SLOTS * SPLIT)
-#define OVERDUE     (HIGH + HIGH_LEVELS * HIGH_SLOTS * SPLIT)
-#define DUE         (OVERDUE + 1)
-#define LISTS       (OVERDUE + 64)
-#define WORDS       (LISTS / 64)
-#define GROUPS      ((WORDS + 63) / 64) /* of 64 words; group 0 is level 0 */
-#define SIDE_LISTS  4                   /* walked side by side */
+#define LOW_SLOTS  (1u << LOW_BITS)
+#define HIGH_SLOTS (1u << HIGH_BITS)
+#define UPPER      LOW_SLOTS /* the index of level 1's first list */
+#define HIGH       (UPPER + LOW_SLOTS * SPLIT)
+#define OVERDUE    (HIGH + HIGH_LEVELS * HIGH_SLOTS * SPLIT)
+#define DUE        (OVERDUE + 1)
+#define LISTS      (OVERDUE + 64)
+#define WORDS      (LISTS / 64)
+#define GROUPS     ((WORDS + 63) / 64) /* of 64 words; group 0 is level 0 */
+#define SIDE_LISTS 4                   /* walked side by side */
 
 _Static_assert(2 * LOW_BITS + HIGH_LEVELS * HIGH_BITS == 64, "the levels cover a tick");
 _Static_assert(LOW_SLOTS == 64 * 64, "group 0 is level 0");

@@ -7,10 +7,10 @@
 
 #include "core/runtime.h"
 
-#define BATCH            64      /* actors between two looks at the inbox and the clock */
-#define POLL_INTERVAL_NS 500000  /* libuv and the wheel are polled at least this often */
-#define OUTBOX_BATCH     64      /* messages that wait for a worker at most */
-#define SPIN_NS          50000   /* the longest spin before a sleep */
+#define BATCH            64     /* actors between two looks at the inbox and the clock */
+#define POLL_INTERVAL_NS 500000 /* libuv and the wheel are polled at least this often */
+#define OUTBOX_BATCH     64     /* messages that wait for a worker at most */
+#define SPIN_NS          50000  /* the longest spin before a sleep */
 #define SPIN_WORTH_MAX   64
 #define STACK_BYTES      ((size_t)8 << 20)
 #define STACK_BASE       ((char *)0x7ea000000000) /* seeded runs: stacks at fixed addresses */
@@ -85,8 +85,8 @@ static void post_to(pn_worker *worker, unsigned index, pn_msg *msg) {
 
 void pn_worker_route(pn_worker *worker, pn_msg *msg) {
     pn_slot *slot = pn_slots_of(&worker->runtime->slots, msg->to);
-    unsigned home = slot != NULL ? atomic_load_explicit(&slot->worker, memory_order_relaxed)
-                                 : worker->index;
+    unsigned home =
+        slot != NULL ? atomic_load_explicit(&slot->worker, memory_order_relaxed) : worker->index;
     if (home == worker->index) {
         pn_actor__deliver(worker, msg);
     } else {
@@ -143,7 +143,8 @@ static void run_jobs(pn_worker *worker) {
 /* ---- the loop ---- */
 
 static void begin_turn(pn_worker *worker) {
-    atomic_store_explicit(&worker->turn, atomic_load_explicit(&worker->turn, memory_order_relaxed) + 1,
+    atomic_store_explicit(&worker->turn,
+                          atomic_load_explicit(&worker->turn, memory_order_relaxed) + 1,
                           memory_order_release);
 }
 
@@ -188,7 +189,8 @@ static void run_batch(pn_worker *worker) {
 
 static void poll_now(pn_worker *worker, uint64_t wait_ms) {
     atomic_store_explicit(&worker->tick, false, memory_order_relaxed);
-    begin_turn(worker); /* callbacks are watched too; a blocking wait is not a turn, see sleep_now */
+    begin_turn(
+        worker); /* callbacks are watched too; a blocking wait is not a turn, see sleep_now */
     pn_io_turn(&worker->io, wait_ms);
     end_turn(worker);
 }
@@ -220,8 +222,8 @@ static bool spin(pn_worker *worker) {
         now = pn_clock_real_ns();
     }
     if (found) {
-        worker->spin_worth = worker->spin_worth + 8 > SPIN_WORTH_MAX ? SPIN_WORTH_MAX
-                                                                     : worker->spin_worth + 8;
+        worker->spin_worth =
+            worker->spin_worth + 8 > SPIN_WORTH_MAX ? SPIN_WORTH_MAX : worker->spin_worth + 8;
     } else if (worker->spin_worth > 0) {
         worker->spin_worth--;
     }
@@ -255,7 +257,8 @@ static void loop(pn_worker *worker) {
     while (!may_leave(worker)) {
         pn_worker_drain(worker);
         run_jobs(worker);
-        if (PN_UNLIKELY(atomic_load_explicit(&worker->is_stopping, memory_order_relaxed)) && !is_ending) {
+        if (PN_UNLIKELY(atomic_load_explicit(&worker->is_stopping, memory_order_relaxed)) &&
+            !is_ending) {
             is_ending = true;
             end_all(worker);
         }
@@ -305,8 +308,8 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
     pn_ledger_init(&worker->actors, "actors", &worker->pool);
     pn_buf_init(&worker->scratch, &worker->ledger.door);
     worker->scratch.limit_bytes = PN_MSG_MAX_BYTES;
-    worker->outboxes = pn_mem_try_zeroed(&worker->ledger,
-                                         runtime->worker_count * sizeof *worker->outboxes);
+    worker->outboxes =
+        pn_mem_try_zeroed(&worker->ledger, runtime->worker_count * sizeof *worker->outboxes);
     if (worker->outboxes == NULL) return PN_ENOMEM;
     worker->metrics = pn_metrics_shard_create(runtime->metrics, &worker->ledger);
     int err = worker->metrics != NULL ? 0 : PN_ENOMEM;
@@ -317,7 +320,8 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
         pn_io_close(&worker->io);
     }
     if (worker->metrics != NULL) pn_metrics_shard_destroy(worker->metrics);
-    pn_mem_free(&worker->ledger, worker->outboxes, runtime->worker_count * sizeof *worker->outboxes);
+    pn_mem_free(&worker->ledger, worker->outboxes,
+                runtime->worker_count * sizeof *worker->outboxes);
     return err;
 }
 
@@ -325,8 +329,9 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
 static void *fixed_stack(pn_worker *worker, pthread_attr_t *attributes) {
     char *at = STACK_BASE + worker->index * (STACK_BYTES * 2);
     for (int tries = 0; tries < 1024; tries++, at += STACK_BYTES * 2 * PN_WORKERS_MAX) {
-        void *stack = mmap(at, STACK_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+        void *stack =
+            mmap(at, STACK_BYTES, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
         if (stack == MAP_FAILED) continue;
         pthread_attr_setstack(attributes, stack, STACK_BYTES);
         return stack;
@@ -363,7 +368,8 @@ void pn_worker__close(pn_worker *worker) {
     pn_io_close(&worker->io);
     pn_metrics_shard_destroy(worker->metrics);
     pn_buf_close(&worker->scratch);
-    pn_mem_free(&worker->ledger, worker->outboxes, runtime->worker_count * sizeof *worker->outboxes);
+    pn_mem_free(&worker->ledger, worker->outboxes,
+                runtime->worker_count * sizeof *worker->outboxes);
     if (worker->stack != NULL) munmap(worker->stack, STACK_BYTES);
     pn_assert(pn_ledger_live(&worker->ledger) == 0);
     pn_assert(pn_ledger_live(&worker->actors) == 0);

@@ -63,13 +63,13 @@ struct pn_worker {
     uint32_t run_count;
     pn_list all; /* actors that live here */
     uint32_t actor_count;
-    pn_queue unborn; /* messages that have overtaken the birth of the actor they are for */
+    pn_queue unborn;     /* messages that have overtaken the birth of the actor they are for */
     uint32_t free_slots; /* index + 1 of the first, linked by next_free */
     uint64_t ref_count;
     pn_actor *current; /* whose turn it is */
     pn_outbox *outboxes;
     uint64_t outbox_mask; /* bit n: outbox n is not empty */
-    pn_buf scratch; /* for encoding a message; cleared by each user */
+    pn_buf scratch;       /* for encoding a message; cleared by each user */
     pn_metrics_shard *metrics;
     uint32_t idle_count;
     uint32_t spin_worth; /* 0 to 64: how much spinning has paid lately */

@@ -60,7 +60,8 @@ static int add(pn_checks *checks, const char *key, size_t key_size, pn_check **c
     return err;
 }
 
-int pn_checks_record(pn_checks *checks, const char *group, const char *name, size_t size, bool passed) {
+int pn_checks_record(pn_checks *checks, const char *group, const char *name, size_t size,
+                     bool passed) {
     char key[KEY_BYTES];
     size_t key_size = write_key(key, group, name, size);
     pn_check *check = pn_smap_get(&checks->map, key, key_size);
@@ -75,7 +76,8 @@ int pn_checks_record(pn_checks *checks, const char *group, const char *name, siz
     return 0;
 }
 
-void pn_checks_each(pn_checks *checks, void (*fn)(void *context, const pn_check *check), void *context) {
+void pn_checks_each(pn_checks *checks, void (*fn)(void *context, const pn_check *check),
+                    void *context) {
     pthread_mutex_lock(&checks->lock);
     uint32_t cursor = 0;
     pn_smap_entry *e;

@@ -37,9 +37,11 @@ void pn_checks_init(pn_checks *checks, pn_ledger *ledger);
 void pn_checks_close(pn_checks *checks);
 
 /* 0; PN_ENOMEM and PN_ELIMIT: counted as overflow. */
-int pn_checks_record(pn_checks *checks, const char *group, const char *name, size_t size, bool passed);
+int pn_checks_record(pn_checks *checks, const char *group, const char *name, size_t size,
+                     bool passed);
 
 /* Calls for each check, in no order. */
-void pn_checks_each(pn_checks *checks, void (*fn)(void *context, const pn_check *check), void *context);
+void pn_checks_each(pn_checks *checks, void (*fn)(void *context, const pn_check *check),
+                    void *context);
 
 #endif

@@ -7,8 +7,8 @@ static const pn_option options[] = {
      PN_DURATION_MAX_NS, false},
     {"duration", PN_OPTION_DURATION, offsetof(pn_scenario, duration_ns), 0, PN_DURATION_MIN_NS,
      PN_DURATION_MAX_NS, true},
-    {"pre_allocated_vus", PN_OPTION_COUNT, offsetof(pn_scenario, pre_allocated_vus), 0, 0, PN_VUS_MAX,
-     true},
+    {"pre_allocated_vus", PN_OPTION_COUNT, offsetof(pn_scenario, pre_allocated_vus), 0, 0,
+     PN_VUS_MAX, true},
     {"max_vus", PN_OPTION_COUNT, offsetof(pn_scenario, max_vus), 0, 1, PN_VUS_MAX, false},
     {NULL, PN_OPTION_COUNT, 0, 0, 0, 0, false},
 };

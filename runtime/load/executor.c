@@ -110,7 +110,8 @@ void pn_executor_close(pn_executor *x) {
 static void drop(pn_executor *x, uint64_t count, uint64_t now_ns) {
     if (count == 0) return;
     add64(&x->counts.dropped, count);
-    pn_metrics_record(x->shard, PN_METRIC_DROPPED_ITERATIONS, (double)count, now_ns, &x->labels->tags);
+    pn_metrics_record(x->shard, PN_METRIC_DROPPED_ITERATIONS, (double)count, now_ns,
+                      &x->labels->tags);
 }
 
 static bool may_begin(const pn_executor *x, uint64_t now_ns) {
@@ -210,7 +211,8 @@ static void begin(pn_executor *x, uint64_t now_ns) {
     pn_list_init(&waiting);
     pn_list_splice(&waiting, &x->idle);
     pn_list *link;
-    while ((link = pn_list_pop(&waiting)) != NULL) employ(x, PN_CONTAINER(link, pn_vu, idle), now_ns);
+    while ((link = pn_list_pop(&waiting)) != NULL)
+        employ(x, PN_CONTAINER(link, pn_vu, idle), now_ns);
 }
 
 static void take_arrivals(pn_executor *x, uint64_t now_ns) {
@@ -249,16 +251,13 @@ static uint64_t next_wake_ns(const pn_executor *x) {
     const pn_scenario_run *run = x->run;
     uint64_t regular_ns = load64(&run->regular_end_ns), wake_ns;
     switch (phase_of(x)) {
-    case PN_PHASE_WAITING:
-        return run->start_ns < regular_ns ? run->start_ns : regular_ns;
+    case PN_PHASE_WAITING: return run->start_ns < regular_ns ? run->start_ns : regular_ns;
     case PN_PHASE_RUNNING:
         wake_ns = run->is_open ? pn_pacer_next_ns(&x->pacer) : UINT64_MAX;
         if (wake_ns != UINT64_MAX) wake_ns += run->start_ns;
         return wake_ns < regular_ns ? wake_ns : regular_ns;
-    case PN_PHASE_STOPPING:
-        return load64(&run->hard_end_ns);
-    default:
-        return UINT64_MAX;
+    case PN_PHASE_STOPPING: return load64(&run->hard_end_ns);
+    default: return UINT64_MAX;
     }
 }
 
@@ -305,7 +304,8 @@ void pn_vu_ready(pn_vu *vu, uint64_t now_ns) {
 void pn_executor_remove(pn_executor *x, pn_vu *vu, uint64_t now_ns) {
     if (vu->state != PN_VU_LEAVING && x->has_begun) add32(&x->counts.active, (uint32_t)-1);
     if (vu->has_order) drop(x, 1, now_ns);
-    if (vu->state == PN_VU_IDLE && x->run->is_open) claim(x); /* or an arrival on its way finds nobody */
+    if (vu->state == PN_VU_IDLE && x->run->is_open)
+        claim(x); /* or an arrival on its way finds nobody */
     pn_list_remove(&vu->idle);
     if (vu->state == PN_VU_RUNNING) add32(&x->counts.running, (uint32_t)-1);
     pn_list_remove(&vu->all);
@@ -315,7 +315,9 @@ void pn_executor_remove(pn_executor *x, pn_vu *vu, uint64_t now_ns) {
 }
 
 /* Milliseconds from a start that the clock has passed. */
-static double ms_between(uint64_t from_ns, uint64_t to_ns) { return (double)(to_ns - from_ns) * 1e-6; }
+static double ms_between(uint64_t from_ns, uint64_t to_ns) {
+    return (double)(to_ns - from_ns) * 1e-6;
+}
 
 static void record_iteration(pn_executor *x, const pn_vu *vu, bool has_failed, uint64_t now_ns) {
     const pn_tags *tags = &x->labels->tags;

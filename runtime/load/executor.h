@@ -86,7 +86,7 @@ struct pn_executor {
     pn_list vus, idle;
     pn_list homes; /* the host's own: where it keeps the users */
     uint32_t vu_count;
-    bool has_begun; /* the scenario's start was reached */
+    bool has_begun;    /* the scenario's start was reached */
     uint64_t ended_ns; /* of the last iteration, or the regular end */
     pn_pacer pacer;
     pn_histogram lateness; /* of starts, ms; open executors */
@@ -98,7 +98,7 @@ struct pn_scenario_run {
     bool is_open;
     bool has_uncorrected; /* of the whole run: some executor is open */
     uint32_t uncorrected_iteration_id, uncorrected_request_id; /* metrics, if so */
-    uint64_t start_ns;    /* the scenario's; set before the parts begin */
+    uint64_t start_ns; /* the scenario's; set before the parts begin */
     _Atomic uint64_t regular_end_ns, hard_end_ns;
     _Atomic uint64_t next_iteration; /* shared-iterations */
     _Atomic uint64_t vu_count;       /* made so far; never falls */
@@ -181,7 +181,9 @@ void pn_executor_take_over(pn_executor *x, uint64_t number, uint64_t intended_ns
 
 /* ---- for the types ---- */
 
-static inline const pn_scenario *pn_executor_scenario(const pn_executor *x) { return x->run->scenario; }
+static inline const pn_scenario *pn_executor_scenario(const pn_executor *x) {
+    return x->run->scenario;
+}
 
 /* A number no other iteration of the scenario has; dense for each part. */
 static inline uint64_t pn_executor_number(pn_executor *x) {

@@ -30,7 +30,7 @@ typedef struct writer {
     pn_buf buf;
     uint64_t lines;
     uint64_t second, sent_second; /* of `date`; of the last hand-in */
-    char date[32];   /* "2026-01-31T10:00:00" */
+    char date[32];                /* "2026-01-31T10:00:00" */
     bool is_attached;
 } writer;
 
@@ -127,7 +127,8 @@ static void put_quoted(pn_buf *buf, const char *text, size_t size) {
 static void put_number(pn_buf *buf, double value) {
     char digits[PN_DECIMAL_TEXT_BYTES];
     bool is_whole = value == floor(value) && fabs(value) < 0x1p53;
-    size_t size = is_whole ? pn_decimal_format_int((int64_t)value, digits) : pn_decimal_format(value, digits);
+    size_t size =
+        is_whole ? pn_decimal_format_int((int64_t)value, digits) : pn_decimal_format(value, digits);
     pn_buf_add(buf, digits, size);
 }
 

@@ -11,7 +11,7 @@
 #include "load/texts.h"
 #include "memory/ledger.h"
 
-#define PN_GROUP_PATH_MAX_BYTES 1024 /* a longer path is cut */
+#define PN_GROUP_PATH_MAX_BYTES 1024               /* a longer path is cut */
 #define PN_LABELS_MAX           (PN_PAIRS_MAX + 2) /* and the scenario, and the group */
 
 typedef struct pn_labels {

@@ -83,7 +83,8 @@ static size_t parts_bytes(const pn_load *load) {
 }
 
 static void close_parts(pn_load *load) {
-    for (uint32_t i = 0; load->is_prepared && i < part_count(load); i++) pn_executor_close(&load->parts[i]);
+    for (uint32_t i = 0; load->is_prepared && i < part_count(load); i++)
+        pn_executor_close(&load->parts[i]);
     for (uint32_t i = 0; load->labels != NULL && i < load->scenario_count; i++) {
         pn_labels_destroy(load->ledger, load->labels[i]);
     }
@@ -202,8 +203,10 @@ static int take_memory(pn_load *load) {
 
 /* Where an executor is open, its latency is corrected; the plain one is recorded beside it. */
 static int register_uncorrected(pn_load *load) {
-    static const pn_metric_options options = {.contains = PN_CONTAINS_TIME, .help = "not corrected"};
-    static const char *const names[] = {"iteration_duration_uncorrected", "http_req_duration_uncorrected"};
+    static const pn_metric_options options = {.contains = PN_CONTAINS_TIME,
+                                              .help = "not corrected"};
+    static const char *const names[] = {"iteration_duration_uncorrected",
+                                        "http_req_duration_uncorrected"};
     uint32_t *const ids[] = {&load->uncorrected_iteration_id, &load->uncorrected_request_id};
     for (int i = 0; i < 2; i++) {
         int id = pn_metrics_register(load->runtime->metrics, names[i], strlen(names[i]), PN_TREND,
@@ -403,7 +406,8 @@ void pn_load_start(pn_load *load) {
     uint64_t now_ns = pn_load_now_ns(load);
     atomic_store(&load->start_ns, now_ns);
     atomic_store(&load->runtime->is_measuring, true);
-    for (uint32_t i = 0; i < load->scenario_count; i++) pn_scenario_run_start(&load->runs[i], now_ns);
+    for (uint32_t i = 0; i < load->scenario_count; i++)
+        pn_scenario_run_start(&load->runs[i], now_ns);
     for (unsigned w = 0; w < load->runtime->worker_count; w++) {
         start_job *start = pn_mem_must(load->ledger, sizeof *start);
         *start = (start_job){{.run = run_start, .context = start}, &load->workers[w]};
@@ -420,7 +424,8 @@ void pn_load_part_done(pn_load *load, pn_executor *x) {
         atomic_store(&w->span_ns, pn_clock_real_ns() - w->begin_ns);
     }
     uint64_t end_ns = load64(&load->end_ns);
-    while (end_ns < x->ended_ns && !atomic_compare_exchange_weak(&load->end_ns, &end_ns, x->ended_ns)) {}
+    while (end_ns < x->ended_ns &&
+           !atomic_compare_exchange_weak(&load->end_ns, &end_ns, x->ended_ns)) {}
     if (atomic_fetch_sub(&load->parts_left, 1) != 1) return;
     atomic_store(&load->runtime->is_measuring, false);
     pn_load_tell(load);
@@ -553,7 +558,8 @@ uint64_t pn_load_max_duration_ns(const pn_load *load) {
 
 uint64_t pn_load_vus_max(const pn_load *load) {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < load->scenario_count; i++) sum += pn_scenario_vus_max(&load->scenarios[i]);
+    for (uint32_t i = 0; i < load->scenario_count; i++)
+        sum += pn_scenario_vus_max(&load->scenarios[i]);
     return sum;
 }
 

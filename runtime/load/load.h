@@ -26,7 +26,8 @@
 #include "load/threshold.h"
 
 #define PN_LOAD_NOT_YET UINT64_MAX
-#define PN_LOAD_ACTOR_VUS_MAX 500 /* users in one Lua state; more make the collector stall a worker */
+#define PN_LOAD_ACTOR_VUS_MAX                                                                      \
+    500 /* users in one Lua state; more make the collector stall a worker */
 
 /* Exit codes, k6's. */
 typedef enum pn_verdict_code {
@@ -70,7 +71,7 @@ typedef struct pn_load_worker {
     _Atomic bool is_posted;
     pn_checks checks;
     uint32_t parts_left;
-    uint64_t cpu_begin_ns, begin_ns; /* of the worker's thread, and when */
+    uint64_t cpu_begin_ns, begin_ns;  /* of the worker's thread, and when */
     _Atomic uint64_t cpu_ns, span_ns; /* until its last part was done */
     pn_histogram lag;                 /* of the event loop, ms */
 } pn_load_worker;
@@ -96,7 +97,7 @@ struct pn_load {
     pn_terminal terminal; /* stdout */
     _Atomic bool is_prepared;
     _Atomic bool wants_details; /* sub-metrics for each scenario and group */
-    bool is_open; /* some executor is: latency is corrected */
+    bool is_open;               /* some executor is: latency is corrected */
     uint32_t uncorrected_iteration_id, uncorrected_request_id;
     const pn_vu_host *host;
     /* Set by the controller, used on its worker only (the first). */
@@ -105,10 +106,10 @@ struct pn_load {
     bool has_event;
     pn_job event_job;
     _Atomic bool is_event_posted;
-    pn_json_lines *json; /* --out json; NULL */
+    pn_json_lines *json;           /* --out json; NULL */
     _Atomic uint32_t outputs_busy; /* workers that are being attached or detached */
-    pn_buf data;   /* setup's result, encoded; read by all after the users are made */
-    pn_buf script; /* the scenario file */
+    pn_buf data;                 /* setup's result, encoded; read by all after the users are made */
+    pn_buf script;               /* the scenario file */
     _Atomic uint64_t vu_id;      /* the last one given */
     _Atomic uint64_t preparing;  /* users whose init has not run */
     _Atomic uint32_t parts_left; /* of all scenarios and workers */
@@ -116,7 +117,7 @@ struct pn_load {
     _Atomic uint64_t start_ns; /* or PN_LOAD_NOT_YET */
     _Atomic uint64_t end_ns;   /* of what has ended so far */
     _Atomic bool is_stopped;
-    _Atomic int verdict; /* -1: none yet */
+    _Atomic int verdict;  /* -1: none yet */
     pthread_mutex_t lock; /* guards why */
     char why[PN_LOAD_MESSAGE_BYTES];
 };
@@ -165,7 +166,9 @@ static inline int pn_load_verdict(const pn_load *load) { return atomic_load(&loa
 
 /* ---- looking at it ---- */
 
-static inline bool pn_load_is_over(const pn_load *load) { return atomic_load(&load->parts_left) == 0; }
+static inline bool pn_load_is_over(const pn_load *load) {
+    return atomic_load(&load->parts_left) == 0;
+}
 
 static inline uint64_t pn_load_now_ns(const pn_load *load) {
     return pn_clock_now_ns(&load->runtime->clock);

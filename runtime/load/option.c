@@ -39,7 +39,10 @@ pn_value pn_value_of_text(const char *text) {
 static void show_number(double number, char out[PN_VALUE_SHOWN_BYTES]) {
     char digits[PN_DECIMAL_TEXT_BYTES];
     if (number != number || number - number != 0) { /* NaN, an infinity */
-        snprintf(out, PN_VALUE_SHOWN_BYTES, "%s", number != number ? "nan" : number > 0 ? "inf" : "-inf");
+        snprintf(out, PN_VALUE_SHOWN_BYTES, "%s",
+                 number != number ? "nan"
+                 : number > 0     ? "inf"
+                                  : "-inf");
         return;
     }
     size_t size = pn_decimal_format(number, digits);
@@ -54,16 +57,12 @@ const char *pn_value_show(const pn_value *value, char out[PN_VALUE_SHOWN_BYTES])
     case PN_VALUE_INTEGER:
         snprintf(out, PN_VALUE_SHOWN_BYTES, "%lld", (long long)value->integer);
         break;
-    case PN_VALUE_NUMBER:
-        show_number(value->number, out);
-        break;
+    case PN_VALUE_NUMBER: show_number(value->number, out); break;
     case PN_VALUE_TEXT:
         snprintf(out, PN_VALUE_SHOWN_BYTES, "\"%.*s%s\"", value->size > 64 ? 64 : (int)value->size,
                  value->text, value->size > 64 ? "..." : "");
         break;
-    case PN_VALUE_OTHER:
-        snprintf(out, PN_VALUE_SHOWN_BYTES, "%.80s", value->text);
-        break;
+    case PN_VALUE_OTHER: snprintf(out, PN_VALUE_SHOWN_BYTES, "%.80s", value->text); break;
     }
     return out;
 }
@@ -81,11 +80,11 @@ static int set_count(const pn_option *o, uint64_t *target, const pn_value *value
         return 0;
     }
     pn_value_show(value, shown);
-    bool is_over = value->type == PN_VALUE_INTEGER && value->integer > 0 &&
-                   (uint64_t)value->integer > o->max;
+    bool is_over =
+        value->type == PN_VALUE_INTEGER && value->integer > 0 && (uint64_t)value->integer > o->max;
     if (is_over) {
-        return pn_load_refuse(message, "%s: a whole number of at most %llu expected, got %s", o->key,
-                              (unsigned long long)o->max, shown);
+        return pn_load_refuse(message, "%s: a whole number of at most %llu expected, got %s",
+                              o->key, (unsigned long long)o->max, shown);
     }
     return pn_load_refuse(message, "%s: a whole number of at least %llu expected, got %s", o->key,
                           (unsigned long long)o->min, shown);
@@ -94,18 +93,15 @@ static int set_count(const pn_option *o, uint64_t *target, const pn_value *value
 /* 0, or a code of units.h. */
 static int read_duration(const pn_value *value, uint64_t *ns) {
     switch (value->type) {
-    case PN_VALUE_TEXT:
-        return pn_units_parse_duration(value->text, value->size, ns);
-    case PN_VALUE_INTEGER:
-        return pn_units_seconds_to_ns((double)value->integer, ns);
-    case PN_VALUE_NUMBER:
-        return pn_units_seconds_to_ns(value->number, ns);
-    default:
-        return PN_EBAD_UNIT;
+    case PN_VALUE_TEXT: return pn_units_parse_duration(value->text, value->size, ns);
+    case PN_VALUE_INTEGER: return pn_units_seconds_to_ns((double)value->integer, ns);
+    case PN_VALUE_NUMBER: return pn_units_seconds_to_ns(value->number, ns);
+    default: return PN_EBAD_UNIT;
     }
 }
 
-static int set_duration(const pn_option *o, uint64_t *target, const pn_value *value, char *message) {
+static int set_duration(const pn_option *o, uint64_t *target, const pn_value *value,
+                        char *message) {
     char shown[PN_VALUE_SHOWN_BYTES], bound[PN_UNITS_TEXT_BYTES];
     uint64_t ns = 0;
     int err = read_duration(value, &ns);
@@ -115,9 +111,9 @@ static int set_duration(const pn_option *o, uint64_t *target, const pn_value *va
                               pn_units_format_duration(o->max, bound), shown);
     }
     if (err != 0) {
-        return pn_load_refuse(message,
-                              "%s: a duration expected (seconds, or text like \"250ms\", \"1m30s\"), got %s",
-                              o->key, shown);
+        return pn_load_refuse(
+            message, "%s: a duration expected (seconds, or text like \"250ms\", \"1m30s\"), got %s",
+            o->key, shown);
     }
     if (ns < o->min) {
         return pn_load_refuse(message, "%s: a duration of at least %s expected, got %s", o->key,
@@ -134,7 +130,8 @@ int pn_option_set(const pn_option *option, void *target, const pn_value *value,
     return set_duration(option, place, value, message);
 }
 
-int pn_option_set_absent(const pn_option *option, void *target, char message[PN_LOAD_MESSAGE_BYTES]) {
+int pn_option_set_absent(const pn_option *option, void *target,
+                         char message[PN_LOAD_MESSAGE_BYTES]) {
     if (option->is_required) return pn_load_refuse(message, "%s is missing", option->key);
     *target_of(option, target) = option->absent;
     return 0;

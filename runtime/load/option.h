@@ -54,7 +54,8 @@ int pn_option_set(const pn_option *option, void *target, const pn_value *value,
                   char message[PN_LOAD_MESSAGE_BYTES]);
 
 /* Stores the value of an absent option. PN_EBAD_CONFIG if it is required. */
-int pn_option_set_absent(const pn_option *option, void *target, char message[PN_LOAD_MESSAGE_BYTES]);
+int pn_option_set_absent(const pn_option *option, void *target,
+                         char message[PN_LOAD_MESSAGE_BYTES]);
 
 /* The value that a text stands for: in flags and the environment, "20" is a number. */
 pn_value pn_value_of_text(const char *text);

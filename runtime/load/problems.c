@@ -51,7 +51,8 @@ static pn_problem *create(pn_problems *problems, const pn_problem *from, const c
 /* Under the lock. */
 static bool add(pn_problems *problems, const pn_problem *from) {
     char key[1024];
-    snprintf(key, sizeof key, "%.200s %.800s", from->hook, from->place[0] != '\0' ? from->place : from->message);
+    snprintf(key, sizeof key, "%.200s %.800s", from->hook,
+             from->place[0] != '\0' ? from->place : from->message);
     pn_problem *p = pn_smap_get(&problems->by_place, key, strlen(key));
     bool is_new = p == NULL;
     if (is_new && problems->by_place.count < PN_PROBLEMS_MAX) p = create(problems, from, key);

@@ -20,9 +20,9 @@
 
 typedef struct pn_problem {
     pn_link link;
-    const char *place;    /* "script.lua:12", or "" */
-    const char *scenario; /* or "" */
-    const char *hook;     /* "default", "init" ... what was running */
+    const char *place;               /* "script.lua:12", or "" */
+    const char *scenario;            /* or "" */
+    const char *hook;                /* "default", "init" ... what was running */
     const char *message, *traceback; /* of the first time */
     uint64_t count;
 } pn_problem;

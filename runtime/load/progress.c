@@ -5,7 +5,8 @@
 
 /* "05.0s", "00m05.0s" or "0h00m05.0s": as wide as the total needs. */
 static void put_fixed(pn_buf *out, uint64_t ns, uint64_t total_ns) {
-    unsigned long long tenths = ns / (PN_NS_PER_S / 10), hours = tenths / 36000, minutes = tenths / 600 % 60;
+    unsigned long long tenths = ns / (PN_NS_PER_S / 10), hours = tenths / 36000,
+                       minutes = tenths / 600 % 60;
     unsigned long long seconds = tenths / 10 % 60, rest = tenths % 10;
     if (total_ns >= HOUR_NS) {
         pn_buf_printf(out, "%lluh%02llum%02llu.%llus", hours, minutes, seconds, rest);

@@ -9,7 +9,8 @@
 /* ---- checks of all workers ---- */
 
 /* Grows a list by half, for one more. */
-static void *grow(const pn_load *load, void *list, uint32_t count, uint32_t *capacity, size_t size) {
+static void *grow(const pn_load *load, void *list, uint32_t count, uint32_t *capacity,
+                  size_t size) {
     if (count < *capacity) return list;
     uint32_t more = *capacity + *capacity / 2 + 16;
     void *bigger = pn_mem_resize(load->ledger, list, *capacity * size, more * size);
@@ -91,7 +92,8 @@ static int collect_metrics(pn_result *r) {
         const pn_metric_data *data = pn_metrics_view_at(load->view, id);
         const pn_metric *metric = pn_metrics_at(load->runtime->metrics, id);
         if (data == NULL || metric == NULL || data->samples == 0) continue;
-        void *list = grow(load, r->metrics, r->metric_count, &r->metric_capacity, sizeof *r->metrics);
+        void *list =
+            grow(load, r->metrics, r->metric_count, &r->metric_capacity, sizeof *r->metrics);
         if (list == NULL) return PN_ENOMEM;
         r->metrics = list;
         r->metrics[r->metric_count++] = metric;

@@ -25,7 +25,8 @@ typedef struct pn_result_check {
 } pn_result_check;
 
 typedef struct pn_result_options {
-    const char *stats[PN_TREND_STATS_MAX]; /* of trends: "avg", "p(95)" ...; those that always are besides */
+    const char *stats
+        [PN_TREND_STATS_MAX]; /* of trends: "avg", "p(95)" ...; those that always are besides */
     uint32_t stat_count;
     bool fails_on_check;
 } pn_result_options;

@@ -9,7 +9,7 @@
 #define VERSION "1.0.0" /* of this layout */
 
 /* What every trend has, beside what was asked for. */
-static const char *const trend_stats[] = {"avg",   "min",   "med",   "max",     "p(90)",
+static const char *const trend_stats[] = {"avg",   "min",   "med",     "max",   "p(90)",
                                           "p(95)", "p(99)", "p(99.9)", "count", NULL};
 static const char *const counter_stats[] = {"count", "rate", NULL};
 static const char *const gauge_stats[] = {"value", "min", "max", NULL};
@@ -82,7 +82,9 @@ static void boolean(pn_json_writer *w, const char *name, bool value) {
     pn_json_write_bool(w, value);
 }
 
-static void seconds(pn_json_writer *w, const char *name, uint64_t ns) { number(w, name, (double)ns * 1e-9); }
+static void seconds(pn_json_writer *w, const char *name, uint64_t ns) {
+    number(w, name, (double)ns * 1e-9);
+}
 
 static void begin_object(pn_json_writer *w, const char *name) {
     key(w, name);
@@ -159,7 +161,8 @@ static void write_thresholds(pn_json_writer *w, const pn_load *load) {
     pn_json_end_array(w);
 }
 
-static void write_stat(pn_json_writer *w, const pn_metric_data *data, const char *stat, double elapsed_s) {
+static void write_stat(pn_json_writer *w, const pn_metric_data *data, const char *stat,
+                       double elapsed_s) {
     pn_aggregate aggregate;
     if (pn_aggregate_parse(stat, strlen(stat), &aggregate) != 0) return;
     if (!pn_aggregate_fits(aggregate, data->type)) return;
@@ -192,7 +195,8 @@ static void write_metric(pn_json_writer *w, const pn_result *r, const pn_metric 
     const char *const *stats = stats_of(m->type);
     for (int i = 0; stats[i] != NULL; i++) write_stat(w, data, stats[i], elapsed_s);
     for (uint32_t i = 0; m->type == PN_TREND && i < r->options->stat_count; i++) {
-        if (!is_among(r->options->stats[i], stats)) write_stat(w, data, r->options->stats[i], elapsed_s);
+        if (!is_among(r->options->stats[i], stats))
+            write_stat(w, data, r->options->stats[i], elapsed_s);
     }
     pn_json_end_object(w);
     pn_json_end_object(w);

@@ -7,8 +7,10 @@
 #include "load/executor.h"
 
 static const pn_executor_type *const types[] = {
-    &pn_executor_shared_iterations,     &pn_executor_per_vu_iterations,
-    &pn_executor_constant_vus,          &pn_executor_constant_arrival_rate,
+    &pn_executor_shared_iterations,
+    &pn_executor_per_vu_iterations,
+    &pn_executor_constant_vus,
+    &pn_executor_constant_arrival_rate,
     NULL,
 };
 
@@ -17,8 +19,8 @@ static const char *const later[] = {"ramping-vus", "ramping-arrival-rate", "exte
                                     NULL};
 
 static const pn_option common[] = {
-    {"start_time", PN_OPTION_DURATION, offsetof(pn_scenario, start_time_ns), 0, 0, PN_DURATION_MAX_NS,
-     false},
+    {"start_time", PN_OPTION_DURATION, offsetof(pn_scenario, start_time_ns), 0, 0,
+     PN_DURATION_MAX_NS, false},
     {"graceful_stop", PN_OPTION_DURATION, offsetof(pn_scenario, graceful_stop_ns),
      PN_GRACEFUL_STOP_DEFAULT_NS, 0, PN_DURATION_MAX_NS, false},
 };
@@ -30,11 +32,13 @@ const pn_executor_type *const *pn_executor_types(void) { return types; }
 static void list_types(char *out, size_t room) {
     size_t used = 0;
     for (int i = 0; types[i] != NULL && used < room; i++) {
-        used += (size_t)snprintf(out + used, room - used, "%s%s", i > 0 ? ", " : "", types[i]->name);
+        used +=
+            (size_t)snprintf(out + used, room - used, "%s%s", i > 0 ? ", " : "", types[i]->name);
     }
 }
 
-const pn_executor_type *pn_executor_type_find(const char *name, char message[PN_LOAD_MESSAGE_BYTES]) {
+const pn_executor_type *pn_executor_type_find(const char *name,
+                                              char message[PN_LOAD_MESSAGE_BYTES]) {
     char known[256];
     for (int i = 0; types[i] != NULL; i++) {
         if (strcmp(types[i]->name, name) == 0) return types[i];
@@ -42,8 +46,8 @@ const pn_executor_type *pn_executor_type_find(const char *name, char message[PN_
     list_types(known, sizeof known);
     for (int i = 0; later[i] != NULL; i++) {
         if (strcmp(later[i], name) != 0) continue;
-        pn_load_refuse(message, "executor: %s comes with the next version (now there are: %s)", name,
-                       known);
+        pn_load_refuse(message, "executor: %s comes with the next version (now there are: %s)",
+                       name, known);
         return NULL;
     }
     pn_load_refuse(message, "executor: there is no \"%.64s\" (there are: %s)", name, known);
@@ -71,9 +75,9 @@ int pn_scenario_check_name(const char *name, size_t size, char message[PN_LOAD_M
     bool fits = size > 0 && size <= PN_SCENARIO_NAME_MAX_BYTES;
     for (size_t i = 0; i < size && fits; i++) fits = is_name_byte(name[i]);
     if (fits) return 0;
-    return pn_load_refuse(message,
-                          "the name of a scenario has 1 to %d letters, digits, - and _, got \"%.*s\"",
-                          PN_SCENARIO_NAME_MAX_BYTES, size > 64 ? 64 : (int)size, name);
+    return pn_load_refuse(
+        message, "the name of a scenario has 1 to %d letters, digits, - and _, got \"%.*s\"",
+        PN_SCENARIO_NAME_MAX_BYTES, size > 64 ? 64 : (int)size, name);
 }
 
 const pn_option *pn_scenario_option_at(const pn_executor_type *type, uint32_t n) {

@@ -19,7 +19,7 @@
 #define PN_SCENARIO_NAME_MAX_BYTES  128
 #define PN_VUS_MAX                  100000000ULL /* k6's */
 #define PN_ITERATIONS_MAX           1000000000000000ULL
-#define PN_RATE_MAX                 1000000000ULL /* starts in a time unit */
+#define PN_RATE_MAX                 1000000000ULL     /* starts in a time unit */
 #define PN_DURATION_MIN_NS          (1 * PN_NS_PER_S) /* k6's */
 #define PN_GRACEFUL_STOP_DEFAULT_NS (30 * PN_NS_PER_S)
 #define PN_MAX_DURATION_DEFAULT_NS  (600 * PN_NS_PER_S)
@@ -29,7 +29,8 @@ typedef struct pn_executor_type pn_executor_type;
 typedef struct pn_scenario {
     const char *name;
     const char *exec; /* the function's name in the scenario table */
-    bool exec_is_function; /* options.scenarios.NAME.exec is the function itself; exec says "function" */
+    bool
+        exec_is_function; /* options.scenarios.NAME.exec is the function itself; exec says "function" */
     const pn_executor_type *type;
     pn_pairs env, tags;
     /* Options; 0 where the executor has none of that name. */
@@ -40,7 +41,8 @@ typedef struct pn_scenario {
 } pn_scenario;
 
 /* NULL: no such executor, and a message, which says so when it is one of k6's that is not here yet. */
-const pn_executor_type *pn_executor_type_find(const char *name, char message[PN_LOAD_MESSAGE_BYTES]);
+const pn_executor_type *pn_executor_type_find(const char *name,
+                                              char message[PN_LOAD_MESSAGE_BYTES]);
 const pn_executor_type *const *pn_executor_types(void); /* ended by NULL */
 
 /* Sets all options to their defaults; the type must be set. */

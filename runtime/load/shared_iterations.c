@@ -3,7 +3,8 @@
 
 static const pn_option options[] = {
     {"vus", PN_OPTION_COUNT, offsetof(pn_scenario, vus), 1, 1, PN_VUS_MAX, false},
-    {"iterations", PN_OPTION_COUNT, offsetof(pn_scenario, iterations), 1, 1, PN_ITERATIONS_MAX, false},
+    {"iterations", PN_OPTION_COUNT, offsetof(pn_scenario, iterations), 1, 1, PN_ITERATIONS_MAX,
+     false},
     {"max_duration", PN_OPTION_DURATION, offsetof(pn_scenario, max_duration_ns),
      PN_MAX_DURATION_DEFAULT_NS, PN_DURATION_MIN_NS, PN_DURATION_MAX_NS, false},
     {NULL, PN_OPTION_COUNT, 0, 0, 0, 0, false},

@@ -84,7 +84,8 @@ static void redraw(pn_terminal *t, const char *block, size_t size) {
     char code[32];
     unsigned width = columns(t);
     pn_buf_clear(&t->block);
-    if (t->block_lines > 0) put(t, code, (size_t)snprintf(code, sizeof code, "\033[%uA", t->block_lines));
+    if (t->block_lines > 0)
+        put(t, code, (size_t)snprintf(code, sizeof code, "\033[%uA", t->block_lines));
     for (size_t at = 0; at < size;) {
         const char *end = memchr(block + at, '\n', size - at);
         size_t line = end != NULL ? (size_t)(end - block) - at : size - at;

@@ -51,8 +51,8 @@ static int put(pn_pairs *pairs, const char *key, const char *value) {
     return 0;
 }
 
-int pn_pairs_set(pn_pairs *pairs, pn_texts *texts, const char *key, size_t key_size, const char *value,
-                 size_t value_size) {
+int pn_pairs_set(pn_pairs *pairs, pn_texts *texts, const char *key, size_t key_size,
+                 const char *value, size_t value_size) {
     const char *k = pn_texts_add(texts, key, key_size);
     const char *v = pn_texts_add(texts, value, value_size);
     return k == NULL || v == NULL ? PN_ENOMEM : put(pairs, k, v);

@@ -38,8 +38,8 @@ typedef struct pn_pairs {
 } pn_pairs;
 
 /* Copies both. PN_ENOMEM; PN_ELIMIT: too many. */
-int pn_pairs_set(pn_pairs *pairs, pn_texts *texts, const char *key, size_t key_size, const char *value,
-                 size_t value_size);
+int pn_pairs_set(pn_pairs *pairs, pn_texts *texts, const char *key, size_t key_size,
+                 const char *value, size_t value_size);
 
 const char *pn_pairs_get(const pn_pairs *pairs, const char *key); /* NULL: not there */
 

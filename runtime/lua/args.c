@@ -10,7 +10,8 @@
 
 /* 0, or a negative code for what is no duration. */
 static int to_duration(lua_State *L, int index, uint64_t *ns) {
-    if (lua_type(L, index) == LUA_TNUMBER) return pn_units_seconds_to_ns(lua_tonumber(L, index), ns);
+    if (lua_type(L, index) == LUA_TNUMBER)
+        return pn_units_seconds_to_ns(lua_tonumber(L, index), ns);
     if (lua_type(L, index) != LUA_TSTRING) return PN_EBAD_UNIT;
     size_t size;
     const char *text = lua_tolstring(L, index, &size);
@@ -43,7 +44,8 @@ static const char *push_got(lua_State *L, int index) {
 uint64_t pn_check_duration(lua_State *L, int arg) {
     uint64_t ns;
     if (PN_LIKELY(to_duration(L, arg, &ns) == 0)) return ns;
-    luaL_argerror(L, arg, lua_pushfstring(L, DURATION_EXPECTED " expected, got %s", push_got(L, arg)));
+    luaL_argerror(L, arg,
+                  lua_pushfstring(L, DURATION_EXPECTED " expected, got %s", push_got(L, arg)));
     return 0;
 }
 
@@ -160,13 +162,14 @@ lua_Integer pn_option_integer(lua_State *L, int index, const char *key, lua_Inte
     lua_Integer n = lua_tointegerx(L, index, &is_integer);
     if (lua_type(L, index) == LUA_TNUMBER && is_integer && n >= min && n <= max) return n;
     index = lua_absindex(L, index);
-    const char *range = max == LUA_MAXINTEGER ? lua_pushfstring(L, "an integer of at least %I", min)
-                                              : lua_pushfstring(L, "an integer from %I to %I", min, max);
+    const char *range = max == LUA_MAXINTEGER
+                            ? lua_pushfstring(L, "an integer of at least %I", min)
+                            : lua_pushfstring(L, "an integer from %I to %I", min, max);
     pn_field_error(L, key, range, index);
 }
 
-lua_Integer pn_field_integer(lua_State *L, int table, const char *key, lua_Integer min, lua_Integer max,
-                             lua_Integer absent) {
+lua_Integer pn_field_integer(lua_State *L, int table, const char *key, lua_Integer min,
+                             lua_Integer max, lua_Integer absent) {
     lua_Integer n = absent;
     if (lua_getfield(L, table, key) != LUA_TNIL) n = pn_option_integer(L, -1, key, min, max);
     lua_pop(L, 1);
@@ -202,7 +205,8 @@ const char *pn_field_string(lua_State *L, int table, const char *key, const char
     return lua_tostring(L, -1);
 }
 
-int pn_field_choice(lua_State *L, int table, const char *key, const char *const choices[], int absent) {
+int pn_field_choice(lua_State *L, int table, const char *key, const char *const choices[],
+                    int absent) {
     int choice = absent;
     if (lua_getfield(L, table, key) != LUA_TNIL) {
         const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";

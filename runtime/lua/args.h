@@ -18,15 +18,16 @@ bool pn_check_options(lua_State *L, int arg, const char *const known[]);
 /* Fields of an option table at stack index `table`; raise with the key's name. */
 uint64_t pn_field_duration(lua_State *L, int table, const char *key, uint64_t absent_ns);
 uint64_t pn_field_size(lua_State *L, int table, const char *key, uint64_t absent_bytes);
-lua_Integer pn_field_integer(lua_State *L, int table, const char *key, lua_Integer min, lua_Integer max,
-                             lua_Integer absent);
+lua_Integer pn_field_integer(lua_State *L, int table, const char *key, lua_Integer min,
+                             lua_Integer max, lua_Integer absent);
 lua_Number pn_field_number(lua_State *L, int table, const char *key, lua_Number min, lua_Number max,
                            lua_Number absent);
 bool pn_field_boolean(lua_State *L, int table, const char *key, bool absent);
 /* The text stays on the stack (one value is pushed, also when absent) so that it lives. */
 const char *pn_field_string(lua_State *L, int table, const char *key, const char *absent);
 /* The index of the text in the NULL-ended list; raises listing all. */
-int pn_field_choice(lua_State *L, int table, const char *key, const char *const choices[], int absent);
+int pn_field_choice(lua_State *L, int table, const char *key, const char *const choices[],
+                    int absent);
 
 /* The value at `index`, of the option `key`. */
 uint64_t pn_option_duration(lua_State *L, int index, const char *key);

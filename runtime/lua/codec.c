@@ -15,23 +15,23 @@ enum tag {
     TAG_NIL,
     TAG_FALSE,
     TAG_TRUE,
-    TAG_INTEGER, /* 8 bytes */
-    TAG_FLOAT,   /* 8 bytes */
-    TAG_STRING,  /* 4 bytes size */
-    TAG_TABLE,   /* 4 bytes array size, 4 bytes pairs */
-    TAG_MARKED_TABLE, /* the same, with the mark of a JSON array */
-    TAG_LIGHT,   /* 8 bytes: a pid, json.null */
-    TAG_REQUEST, /* 1 byte: which of the carried */
-    TAG_NAMED,   /* two strings: module, name */
+    TAG_INTEGER,       /* 8 bytes */
+    TAG_FLOAT,         /* 8 bytes */
+    TAG_STRING,        /* 4 bytes size */
+    TAG_TABLE,         /* 4 bytes array size, 4 bytes pairs */
+    TAG_MARKED_TABLE,  /* the same, with the mark of a JSON array */
+    TAG_LIGHT,         /* 8 bytes: a pid, json.null */
+    TAG_REQUEST,       /* 1 byte: which of the carried */
+    TAG_NAMED,         /* two strings: module, name */
     TAG_FUNCTION,      /* a string of code, 1 byte of upvalue count, upvalues */
     TAG_FUNCTION_SEEN, /* 4 bytes: the n-th function of this parcel */
     TAG_MODULE,        /* a string */
     TAG_MEMBER,        /* two strings: module, field */
     TAG_ENV,
-    TAG_UPVALUE,      /* 4 bytes id, value: met for the first time */
-    TAG_UPVALUE_SEEN, /* 4 bytes id */
-    TAG_SHORT_STRING = 0x40, /* to 0x7f: size */
-    TAG_SMALL_ARRAY = 0x80,  /* to 0x8f: size, no pairs */
+    TAG_UPVALUE,              /* 4 bytes id, value: met for the first time */
+    TAG_UPVALUE_SEEN,         /* 4 bytes id */
+    TAG_SHORT_STRING = 0x40,  /* to 0x7f: size */
+    TAG_SMALL_ARRAY = 0x80,   /* to 0x8f: size, no pairs */
     TAG_SMALL_INTEGER = 0xc0, /* to 0xff: 0 to 63 */
 };
 
@@ -266,7 +266,8 @@ static void encode_table(struct encoder *e, int index, const struct level *level
 
 static void encode_request(struct encoder *e, pn_call *call, const struct level *level) {
     pn_parcel *parcel = e->parcel;
-    if (parcel->call_count == PN_MSG_CARRIED_MAX) refuse(e, level, "too many requests in one message");
+    if (parcel->call_count == PN_MSG_CARRIED_MAX)
+        refuse(e, level, "too many requests in one message");
     put_tag(e, TAG_REQUEST);
     put_tag(e, parcel->call_count);
     parcel->calls[parcel->call_count++] = call;
@@ -337,7 +338,8 @@ static uint32_t memo_number(struct encoder *e, const void *key, uint32_t next) {
     return 0;
 }
 
-static void encode_upvalue(struct encoder *e, int function, int n, const struct level *level, int depth) {
+static void encode_upvalue(struct encoder *e, int function, int n, const struct level *level,
+                           int depth) {
     lua_State *L = e->L;
     const char *name = lua_getupvalue(L, function, n);
     if (strcmp(name, "_ENV") == 0) {
@@ -363,7 +365,8 @@ static bool encode_module(struct encoder *e, int index);
 
 static void encode_function(struct encoder *e, int index, const struct level *level, int depth) {
     lua_State *L = e->L;
-    if (!e->takes_functions) refuse(e, level, "a function cannot be sent (functions travel in spawn)");
+    if (!e->takes_functions)
+        refuse(e, level, "a function cannot be sent (functions travel in spawn)");
     if (depth >= PN_CODEC_DEPTH_MAX) refuse(e, level, "nested too deep to copy");
     luaL_checkstack(L, 8, "function to copy");
     if (pn_module_find_function(L, index)) { /* pushes module, field */
@@ -376,8 +379,10 @@ static void encode_function(struct encoder *e, int index, const struct level *le
         lua_pop(L, 2);
         return;
     }
-    if (lua_iscfunction(L, index) && encode_module(e, index)) return; /* a module that is a function */
-    if (lua_iscfunction(L, index)) refuse(e, level, "a C function cannot be copied to another actor");
+    if (lua_iscfunction(L, index) && encode_module(e, index))
+        return; /* a module that is a function */
+    if (lua_iscfunction(L, index))
+        refuse(e, level, "a C function cannot be copied to another actor");
     uint32_t seen = memo_number(e, lua_topointer(L, index), e->function_count + 1);
     if (seen != 0) {
         put_tag(e, TAG_FUNCTION_SEEN);
@@ -416,15 +421,9 @@ static void encode_light(struct encoder *e, int index, const struct level *level
 static void encode(struct encoder *e, int index, const struct level *level, int depth) {
     lua_State *L = e->L;
     switch (lua_type(L, index)) {
-    case LUA_TNIL:
-        put_tag(e, TAG_NIL);
-        break;
-    case LUA_TBOOLEAN:
-        put_tag(e, lua_toboolean(L, index) ? TAG_TRUE : TAG_FALSE);
-        break;
-    case LUA_TNUMBER:
-        encode_number(e, index);
-        break;
+    case LUA_TNIL: put_tag(e, TAG_NIL); break;
+    case LUA_TBOOLEAN: put_tag(e, lua_toboolean(L, index) ? TAG_TRUE : TAG_FALSE); break;
+    case LUA_TNUMBER: encode_number(e, index); break;
     case LUA_TSTRING: {
         size_t size;
         const char *s = lua_tolstring(L, index, &size);
@@ -434,17 +433,10 @@ static void encode(struct encoder *e, int index, const struct level *level, int 
     case LUA_TTABLE:
         if (!encode_module(e, index)) encode_table(e, index, level, depth);
         break;
-    case LUA_TLIGHTUSERDATA:
-        encode_light(e, index, level);
-        break;
-    case LUA_TUSERDATA:
-        encode_userdata(e, index, level);
-        break;
-    case LUA_TFUNCTION:
-        encode_function(e, index, level, depth);
-        break;
-    default:
-        refuse(e, level, "a coroutine cannot be copied to another actor");
+    case LUA_TLIGHTUSERDATA: encode_light(e, index, level); break;
+    case LUA_TUSERDATA: encode_userdata(e, index, level); break;
+    case LUA_TFUNCTION: encode_function(e, index, level, depth); break;
+    default: refuse(e, level, "a coroutine cannot be copied to another actor");
     }
 }
 
@@ -551,7 +543,8 @@ static void decode_table(struct decoder *d, uint32_t array, uint32_t pairs, int 
     }
     for (uint32_t i = 0; i < pairs; i++) {
         decode(d, depth + 1);
-        if (lua_isnil(L, -1) || (lua_isnumber(L, -1) && lua_tonumber(L, -1) != lua_tonumber(L, -1))) {
+        if (lua_isnil(L, -1) ||
+            (lua_isnumber(L, -1) && lua_tonumber(L, -1) != lua_tonumber(L, -1))) {
             damaged(d);
         }
         decode(d, depth + 1);
@@ -651,13 +644,9 @@ static void decode_request(struct decoder *d) {
 static void decode_long(struct decoder *d, unsigned tag, int depth) {
     lua_State *L = d->L;
     switch (tag) {
-    case TAG_NIL:
-        lua_pushnil(L);
-        return;
+    case TAG_NIL: lua_pushnil(L); return;
     case TAG_FALSE:
-    case TAG_TRUE:
-        lua_pushboolean(L, tag == TAG_TRUE);
-        return;
+    case TAG_TRUE: lua_pushboolean(L, tag == TAG_TRUE); return;
     case TAG_STRING:
         d->at--;
         push_string(d);
@@ -675,18 +664,10 @@ static void decode_long(struct decoder *d, unsigned tag, int depth) {
         if (tag == TAG_MARKED_TABLE) pn_module_mark_array(L);
         return;
     }
-    case TAG_LIGHT:
-        decode_light(d);
-        return;
-    case TAG_REQUEST:
-        decode_request(d);
-        return;
-    case TAG_NAMED:
-        decode_named(d);
-        return;
-    case TAG_FUNCTION:
-        decode_function(d, depth);
-        return;
+    case TAG_LIGHT: decode_light(d); return;
+    case TAG_REQUEST: decode_request(d); return;
+    case TAG_NAMED: decode_named(d); return;
+    case TAG_FUNCTION: decode_function(d, depth); return;
     case TAG_FUNCTION_SEEN:
         if (d->memo == 0 || lua_rawgeti(L, d->memo, take_u32(d)) != LUA_TFUNCTION) damaged(d);
         return;
@@ -695,11 +676,8 @@ static void decode_long(struct decoder *d, unsigned tag, int depth) {
         pn_module_require(L, lua_tostring(L, -1));
         lua_remove(L, -2);
         return;
-    case TAG_MEMBER:
-        decode_member(d);
-        return;
-    default:
-        damaged(d);
+    case TAG_MEMBER: decode_member(d); return;
+    default: damaged(d);
     }
 }
 
@@ -767,8 +745,8 @@ void pn_parcel_begin(lua_State *L, pn_parcel *parcel) {
 
 void pn_parcel_post(lua_State *L, const pn_parcel *parcel, pn_msg *msg) {
     pn_worker *worker = pn_lua_worker(pn_lua_of(L));
-    int err = pn_msg_set_parcel(worker, msg, parcel->bytes->data, parcel->bytes->size, parcel->calls,
-                                parcel->call_count);
+    int err = pn_msg_set_parcel(worker, msg, parcel->bytes->data, parcel->bytes->size,
+                                parcel->calls, parcel->call_count);
     if (err == 0) return;
     pn_msg_free(worker, msg);
     luaL_error(L, "%s", pn_err_text(err));
@@ -810,14 +788,9 @@ static size_t write_scalar(lua_State *L, int index, uint8_t *out, size_t room) {
         memcpy(out + 1, s, size);
         return size + 1;
     }
-    case LUA_TBOOLEAN:
-        out[0] = lua_toboolean(L, index) ? TAG_TRUE : TAG_FALSE;
-        return 1;
-    case LUA_TNIL:
-        out[0] = TAG_NIL;
-        return 1;
-    default:
-        return 0;
+    case LUA_TBOOLEAN: out[0] = lua_toboolean(L, index) ? TAG_TRUE : TAG_FALSE; return 1;
+    case LUA_TNIL: out[0] = TAG_NIL; return 1;
+    default: return 0;
     }
 }
 

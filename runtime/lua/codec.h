@@ -67,7 +67,8 @@ void pn_codec_set_light_class(lua_State *L);
 
 /* The pid at `index`, or 0. */
 static inline pn_pid pn_to_pid(lua_State *L, int index) {
-    pn_pid pid = (pn_pid)(uintptr_t)lua_touserdata(L, index); /* a block's address has no such tag */
+    pn_pid pid =
+        (pn_pid)(uintptr_t)lua_touserdata(L, index); /* a block's address has no such tag */
     return pn_pid_valid(pid) ? pid : 0;
 }
 

@@ -54,7 +54,8 @@ static int call_wrapped(lua_State *L);
 /* The parked coroutine that the suspended L has resumed, or NULL. */
 static lua_State *inner_of(lua_State *L) {
     lua_Debug ar;
-    if (lua_status(L) != LUA_YIELD || !lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar)) return NULL;
+    if (lua_status(L) != LUA_YIELD || !lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar))
+        return NULL;
     if (*ar.what != 'C' || !lua_checkstack(L, 1)) return NULL;
     lua_getinfo(L, "f", &ar);
     lua_CFunction f = lua_tocfunction(L, -1);
@@ -245,13 +246,11 @@ static const char *status_of(lua_State *L, lua_State *co) {
     if (pn_lua_is_parked(co)) return "normal"; /* to its own code it is running */
     lua_Debug ar;
     switch (lua_status(co)) {
-    case LUA_YIELD:
-        return "suspended";
+    case LUA_YIELD: return "suspended";
     case LUA_OK:
         if (lua_getstack(co, 0, &ar)) return "normal";
         return lua_gettop(co) == 0 ? "dead" : "suspended";
-    default:
-        return "dead";
+    default: return "dead";
     }
 }
 
@@ -288,9 +287,9 @@ static int l_close(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"create", l_create},   {"resume", l_resume}, {"running", l_running},
-    {"status", l_status},   {"wrap", l_wrap},     {"yield", l_yield},
-    {"isyieldable", l_isyieldable}, {"close", l_close},  {NULL, NULL},
+    {"create", l_create},           {"resume", l_resume}, {"running", l_running},
+    {"status", l_status},           {"wrap", l_wrap},     {"yield", l_yield},
+    {"isyieldable", l_isyieldable}, {"close", l_close},   {NULL, NULL},
 };
 
 int pn_coroutine_open(lua_State *L) {

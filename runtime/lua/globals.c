@@ -20,10 +20,10 @@
 #include "lua/task.h"
 
 static const char *const base_names[] = {
-    "assert",  "collectgarbage", "dofile",   "error",        "getmetatable", "ipairs",   "load",
-    "loadfile", "next",          "pairs",    "pcall",        "print",        "rawequal", "rawget",
-    "rawlen",  "rawset",         "select",   "setmetatable", "tonumber",     "tostring", "type",
-    "warn",    "xpcall",
+    "assert",   "collectgarbage", "dofile", "error",  "getmetatable", "ipairs",
+    "load",     "loadfile",       "next",   "pairs",  "pcall",        "print",
+    "rawequal", "rawget",         "rawlen", "rawset", "select",       "setmetatable",
+    "tonumber", "tostring",       "type",   "warn",   "xpcall",
 };
 
 #define BASE_COUNT (sizeof base_names / sizeof base_names[0])
@@ -86,9 +86,10 @@ lua_CFunction pn_globals_base(const pn_lua_shared *shared, const char *name) {
 
 int pn_globals_catcher(const pn_lua_shared *shared, lua_CFunction f) {
     if (f == NULL) return 0;
-    if (f == pn_globals_base(shared, "pcall")) return 1; /* true */
+    if (f == pn_globals_base(shared, "pcall")) return 1;  /* true */
     if (f == pn_globals_base(shared, "xpcall")) return 3; /* function, handler, true */
-    return f == pn_module_function(shared, "perilune.timer", "with_timeout") ? 2 : 0; /* time, scope */
+    return f == pn_module_function(shared, "perilune.timer", "with_timeout") ? 2
+                                                                             : 0; /* time, scope */
 }
 
 static lua_CFunction base(lua_State *L, const char *name) {
@@ -142,7 +143,9 @@ static bool push_base(lua_State *L, const char *name) {
 
 /* ---- os, math, debug: stock libraries with a few functions replaced ---- */
 
-static const pn_clock *clock_of(lua_State *L) { return &pn_lua_worker(pn_lua_of(L))->runtime->clock; }
+static const pn_clock *clock_of(lua_State *L) {
+    return &pn_lua_worker(pn_lua_of(L))->runtime->clock;
+}
 
 static lua_Integer unix_seconds(lua_State *L) {
     return (lua_Integer)(pn_clock_unix_ns(clock_of(L)) / PN_NS_PER_S);
@@ -246,10 +249,11 @@ static int open_package(lua_State *L) {
 }
 
 static const luaL_Reg libraries[] = {
-    {LUA_STRLIBNAME, luaopen_string}, {LUA_TABLIBNAME, luaopen_table}, {LUA_MATHLIBNAME, open_math},
-    {LUA_COLIBNAME, pn_coroutine_open}, {LUA_OSLIBNAME, open_os},      {LUA_IOLIBNAME, luaopen_io},
-    {LUA_UTF8LIBNAME, luaopen_utf8},  {LUA_DBLIBNAME, open_debug},     {LUA_LOADLIBNAME, open_package},
-    {NULL, NULL},
+    {LUA_STRLIBNAME, luaopen_string}, {LUA_TABLIBNAME, luaopen_table},
+    {LUA_MATHLIBNAME, open_math},     {LUA_COLIBNAME, pn_coroutine_open},
+    {LUA_OSLIBNAME, open_os},         {LUA_IOLIBNAME, luaopen_io},
+    {LUA_UTF8LIBNAME, luaopen_utf8},  {LUA_DBLIBNAME, open_debug},
+    {LUA_LOADLIBNAME, open_package},  {NULL, NULL},
 };
 
 bool pn_globals_open_library(lua_State *L, const char *name) {
@@ -349,10 +353,11 @@ ARITH(idiv, LUA_OPIDIV)
 ARITH(unm, LUA_OPUNM)
 
 static const luaL_Reg string_lazy[] = {
-    {"__index", string_index}, {"__add", string_add}, {"__sub", string_sub},
-    {"__mul", string_mul},     {"__mod", string_mod}, {"__pow", string_pow},
-    {"__div", string_div},     {"__idiv", string_idiv}, {"__unm", string_unm},
-    {NULL, NULL},
+    {"__index", string_index}, {"__add", string_add},
+    {"__sub", string_sub},     {"__mul", string_mul},
+    {"__mod", string_mod},     {"__pow", string_pow},
+    {"__div", string_div},     {"__idiv", string_idiv},
+    {"__unm", string_unm},     {NULL, NULL},
 };
 
 static void set_lazy_strings(lua_State *L) {

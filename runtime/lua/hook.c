@@ -81,7 +81,8 @@ static int preempt(lua_State *L, pn_lua *lua) {
     pn_task *task = lua->current;
     if (task == NULL) return 0;
     if (pn_lua_can_yield(L)) {
-        if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
+        if (pn_scope_is_over(L))
+            return luaL_error(L, "cancelled: the time of with_timeout is over");
         if (lua->frames != NULL && !pn_coroutine_park_chain(L, task)) {
             return luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
         }

@@ -30,21 +30,12 @@ static void push_string(lua_State *L, const pn_json_string *string) {
 
 static void push_scalar(lua_State *L, const pn_json_reader *r) {
     switch (r->token) {
-    case PN_JSON_NULL:
-        pn_json_push_null(L);
-        return;
-    case PN_JSON_INT:
-        lua_pushinteger(L, r->integer);
-        return;
-    case PN_JSON_DOUBLE:
-        lua_pushnumber(L, r->number);
-        return;
+    case PN_JSON_NULL: pn_json_push_null(L); return;
+    case PN_JSON_INT: lua_pushinteger(L, r->integer); return;
+    case PN_JSON_DOUBLE: lua_pushnumber(L, r->number); return;
     case PN_JSON_STRING:
-    case PN_JSON_KEY:
-        push_string(L, &r->string);
-        return;
-    default:
-        lua_pushboolean(L, r->token == PN_JSON_TRUE);
+    case PN_JSON_KEY: push_string(L, &r->string); return;
+    default: lua_pushboolean(L, r->token == PN_JSON_TRUE);
     }
 }
 
@@ -372,8 +363,9 @@ static bool check_shape(encoder *e, const shape *s, bool is_array, const level *
                  s->other == LUA_TNUMBER ? "number that is no positive integer"
                                          : lua_typename(e->L, s->other));
     } else if (s->texts > 0 && (s->integers > 0 || is_array)) {
-        snprintf(why, sizeof why, "%s", is_array ? "an array with a text as key"
-                                                 : "a table with both texts and integers as keys");
+        snprintf(why, sizeof why, "%s",
+                 is_array ? "an array with a text as key"
+                          : "a table with both texts and integers as keys");
     } else {
         return true;
     }
@@ -415,18 +407,10 @@ static void encode(encoder *e, int index, const level *at) {
     lua_State *L = e->L;
     char why[96];
     switch (lua_type(L, index)) {
-    case LUA_TBOOLEAN:
-        pn_json_write_bool(&e->writer, lua_toboolean(L, index));
-        break;
-    case LUA_TNUMBER:
-        encode_number(e, index, at);
-        break;
-    case LUA_TSTRING:
-        encode_string(e, index);
-        break;
-    case LUA_TTABLE:
-        encode_table(e, index, at);
-        break;
+    case LUA_TBOOLEAN: pn_json_write_bool(&e->writer, lua_toboolean(L, index)); break;
+    case LUA_TNUMBER: encode_number(e, index, at); break;
+    case LUA_TSTRING: encode_string(e, index); break;
+    case LUA_TTABLE: encode_table(e, index, at); break;
     case LUA_TLIGHTUSERDATA:
         if (lua_touserdata(L, index) == NULL) {
             pn_json_write_null(&e->writer);
@@ -447,8 +431,8 @@ int pn_json_encode(lua_State *L, int index, const pn_json_style *style) {
     stack_door door = {{resize}, L, lua_gettop(L)};
     pn_buf out;
     pn_buf_init(&out, &door.door);
-    out.limit_bytes = style->size_max_bytes > 0 ? style->size_max_bytes
-                                                : PN_JSON_SIZE_DEFAULT_BYTES;
+    out.limit_bytes =
+        style->size_max_bytes > 0 ? style->size_max_bytes : PN_JSON_SIZE_DEFAULT_BYTES;
     encoder e = {.L = L};
     pn_json_writer_init(&e.writer, &out, style->indent, style->depth_max);
     encode(&e, index, NULL);

@@ -154,7 +154,8 @@ static int start(pn_actor *actor, void *argument) {
         goto no_memory;
     }
     *(pn_lua **)lua_getextraspace(lua->L) = lua;
-    if (((const pn_lua_shared *)actor->worker->runtime->lua)->gc_stress) stress_collector(lua->L, program);
+    if (((const pn_lua_shared *)actor->worker->runtime->lua)->gc_stress)
+        stress_collector(lua->L, program);
     lua_atpanic(lua->L, panic);
     lua_setwarnf(lua->L, on_warning, lua);
     pn_list_init(&lua->handles);
@@ -179,7 +180,8 @@ static void discard(pn_worker *worker, void *argument) {
 
 static void close_handles(pn_lua *lua) {
     while (!pn_list_empty(&lua->handles)) {
-        pn_handle *handle = PN_CONTAINER(lua->handles.prev, pn_handle, link); /* the youngest first */
+        pn_handle *handle =
+            PN_CONTAINER(lua->handles.prev, pn_handle, link); /* the youngest first */
         pn_list_remove(&handle->link);
         handle->close(handle); /* its memory may go with it */
     }

@@ -56,31 +56,32 @@ struct pn_task {
     bool has_failed;
     bool is_cancelled;
     bool has_index;
-    bool has_own_body;   /* the function at its bottom is ours and can be suspended */
-    bool is_detached;    /* no Lua value refers to it: goes when it has finished */
-    bool is_dormant;     /* of the runtime, with nothing to do: no answer can be hoped for from it */
-    bool is_supervised;  /* an error ends the task only (iterations, handlers), told to on_end */
-    int code;            /* what woke it: 0 or a negative code */
-    int argument_count;  /* before its first resume: values on the coroutine's stack */
-    int result_count;    /* when finished: values on the coroutine's stack */
-    uint64_t born;       /* lua->birth_count then */
-    uint32_t index;      /* in lua->table, for wait_ref */
-    uint64_t wait_ref;   /* of the present wait; 0: none */
-    pn_timer timer;      /* of the present wait */
-    pn_msg *msg;         /* what woke it; owned */
-    pn_call *calling;    /* the request whose reply it waits for; counted */
-    pn_call *serving;    /* the request it serves: deadline and chain; counted */
+    bool has_own_body;  /* the function at its bottom is ours and can be suspended */
+    bool is_detached;   /* no Lua value refers to it: goes when it has finished */
+    bool is_dormant;    /* of the runtime, with nothing to do: no answer can be hoped for from it */
+    bool is_supervised; /* an error ends the task only (iterations, handlers), told to on_end */
+    int code;           /* what woke it: 0 or a negative code */
+    int argument_count; /* before its first resume: values on the coroutine's stack */
+    int result_count;   /* when finished: values on the coroutine's stack */
+    uint64_t born;      /* lua->birth_count then */
+    uint32_t index;     /* in lua->table, for wait_ref */
+    uint64_t wait_ref;  /* of the present wait; 0: none */
+    pn_timer timer;     /* of the present wait */
+    pn_msg *msg;        /* what woke it; owned */
+    pn_call *calling;   /* the request whose reply it waits for; counted */
+    pn_call *serving;   /* the request it serves: deadline and chain; counted */
     pn_request_id *request_id; /* its own, before that of the request it serves; counted, or NULL */
-    pn_scope *scopes;    /* innermost first */
+    pn_scope *scopes;          /* innermost first */
     pn_list joiners;
     void (*cancel)(pn_task *task, void *context); /* PN_WAIT_IO: takes the wait back */
     void *context;                                /* of cancel, and of the waiter */
     void (*on_end)(pn_task *task, void *context); /* is_supervised */
     void *on_end_context;
     pn_team *team;
-    bool is_member;      /* of the team, not its leader */
-    bool is_endless;     /* a repeating timer: its team does not wait for it */
-    const void *labels;  /* of load/labels.h: what its samples are tagged with; inherited by its tasks */
+    bool is_member;  /* of the team, not its leader */
+    bool is_endless; /* a repeating timer: its team does not wait for it */
+    const void
+        *labels; /* of load/labels.h: what its samples are tagged with; inherited by its tasks */
 };
 
 /* Tasks that belong to one undertaking, a user's iteration: those that its leader begins, and theirs. An
@@ -119,17 +120,17 @@ struct pn_lua {
     lua_State *volatile running; /* the innermost coroutine; what the interrupt hooks */
     pn_task *current;
     pn_frame *frames;
-    uint8_t yield;     /* pn_yield of the yield under way */
-    bool is_closing;   /* the actor is dead: close variables and finalizers run */
-    bool is_killed;    /* raise at every instruction */
-    bool is_resetting; /* close variables of a coroutine that is closed run */
+    uint8_t yield;      /* pn_yield of the yield under way */
+    bool is_closing;    /* the actor is dead: close variables and finalizers run */
+    bool is_killed;     /* raise at every instruction */
+    bool is_resetting;  /* close variables of a coroutine that is closed run */
     bool is_over_limit; /* ... because it passed its memory limit again */
-    bool is_full;      /* all libraries opened */
-    bool is_lazy;      /* the globals' lazy metatable is in place */
+    bool is_full;       /* all libraries opened */
+    bool is_lazy;       /* the globals' lazy metatable is in place */
     volatile bool wants_preempt;
-    uint8_t refusals;  /* of memory over the limit, in a row */
-    uint8_t breaches;  /* raises that this made */
-    uint8_t to_refuse; /* memory is refused so many times, to raise without a message handler */
+    uint8_t refusals;    /* of memory over the limit, in a row */
+    uint8_t breaches;    /* raises that this made */
+    uint8_t to_refuse;   /* memory is refused so many times, to raise without a message handler */
     int64_t limit_bytes; /* ... and this is the limit afterwards */
     uint64_t close_deadline_ns;
     pn_list tasks, ready, receivers, matchers;
@@ -139,19 +140,19 @@ struct pn_lua {
     uint32_t table_capacity, table_count, table_next;
     pn_map parked; /* coroutine -> its task: suspended by the runtime inside another coroutine */
     uint64_t wait_count;
-    uint64_t birth_count; /* of tasks and handles: what is younger than a moment */
-    uint64_t request_count; /* request ids made here */
-    void *program; /* what to run; until it has started */
-    pn_buf *warning; /* pieces of one that is not complete; NULL */
-    pn_list handles; /* pn_handle of C resources that must go before the state */
-    pn_list sends; /* waiting for room in a mailbox (send.c) */
+    uint64_t birth_count;       /* of tasks and handles: what is younger than a moment */
+    uint64_t request_count;     /* request ids made here */
+    void *program;              /* what to run; until it has started */
+    pn_buf *warning;            /* pieces of one that is not complete; NULL */
+    pn_list handles;            /* pn_handle of C resources that must go before the state */
+    pn_list sends;              /* waiting for room in a mailbox (send.c) */
     void *streams, *luv, *load; /* of lua/stream.c, lua/luv_bridge.c, load actors */
-    int64_t uncollected_bytes; /* held outside, since the collector was last told */
+    int64_t uncollected_bytes;  /* held outside, since the collector was last told */
     uint32_t allocs_by_type[6]; /* string, table, function, userdata, thread, other: since birth */
-    bool must_allocate; /* no error may be raised now: the limit does not hold */
+    bool must_allocate;         /* no error may be raised now: the limit does not hold */
     uint32_t loaded_count; /* modules that have been loaded, or got their functions (module.c) */
     bool has_user_hooks;
-    bool has_light_class; /* light userdata have their metatable */
+    bool has_light_class;    /* light userdata have their metatable */
     const char *no_blocking; /* why blocking calls are refused now ("... at file level"); NULL */
 };
 
@@ -186,7 +187,7 @@ typedef struct pn_program {
      * thing, protected; may raise. */
     int (*push)(lua_State *L, struct pn_program *program);
     void (*destroy)(pn_worker *worker, struct pn_program *program);
-    bool is_full; /* open all libraries at once */
+    bool is_full;                                              /* open all libraries at once */
     void (*on_start)(pn_lua *lua, struct pn_program *program); /* or NULL */
 } pn_program;
 
@@ -210,7 +211,8 @@ static inline void pn_handle_forget(pn_handle *handle) { pn_list_remove(&handle-
 
 /* Makes the triple nil, message, code: the only place that does. Returns 3. A NULL format is the code's
  * own text. */
-int pn_push_error(lua_State *L, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int pn_push_error(lua_State *L, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* luaL_error, and the compiler knows that it does not return. */
 _Noreturn void pn_raise(lua_State *L, const char *format, ...);

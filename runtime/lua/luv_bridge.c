@@ -25,7 +25,7 @@ typedef struct luv {
     bool is_paused;     /* too many callbacks are under way */
     bool is_held;       /* io: real I/O is outstanding */
     bool is_closing, is_closed;
-    bool has_lost;      /* there was no memory for a callback */
+    bool has_lost; /* there was no memory for a callback */
     bool drops_callbacks;
     pn_handle leftover; /* see pn_luv_note */
     /* In the worker's loop; this struct is freed when they are closed and `lua` is NULL. */
@@ -247,8 +247,8 @@ static void check_signal(lua_State *L, int arg) {
     static const int ours[] = {SIGINT, SIGTERM, SIGURG, SIGPIPE};
     const char *name = lua_type(L, arg) == LUA_TSTRING ? lua_tostring(L, arg) : "";
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-        bool is_name = strncasecmp(name, "sig", 3) == 0 &&
-                       strcasecmp(name + 3, sigabbrev_np(ours[i])) == 0;
+        bool is_name =
+            strncasecmp(name, "sig", 3) == 0 && strcasecmp(name + 3, sigabbrev_np(ours[i])) == 0;
         if (!is_name && lua_tointeger(L, arg) != ours[i]) continue;
         pn_raise(L, "luv: SIG%s belongs to the runtime", sigabbrev_np(ours[i]));
     }
@@ -379,7 +379,10 @@ static void wrap_classes(lua_State *L, int cache) {
 #define NAME(upper, lower) "uv_" #lower,
         UV_HANDLE_TYPE_MAP(NAME)
 #undef NAME
-        "uv_req", "uv_fs", "uv_dir", NULL,
+            "uv_req",
+        "uv_fs",
+        "uv_dir",
+        NULL,
     };
     for (const char *const *c = classes; *c != NULL; c++) wrap_class(L, *c, cache);
 }

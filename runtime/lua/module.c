@@ -14,8 +14,9 @@ extern const pn_embedded_file pn_embedded[];
 static const char members_key = 0; /* function -> { module, field } */
 static const char array_key = 0;   /* the metatable of JSON arrays */
 static const char system_key = 0;
-static const char module_key = 0;  /* registry: the metatable of unfinished modules; in one: which it is */
-static const char ours_key = 0;    /* name -> table of those of our modules that were ever required */
+static const char module_key =
+    0; /* registry: the metatable of unfinished modules; in one: which it is */
+static const char ours_key = 0; /* name -> table of those of our modules that were ever required */
 
 void *pn_module_system_mark(void) { return (void *)(uintptr_t)&system_key; }
 
@@ -126,7 +127,8 @@ static const pn_module *find_ours(lua_State *L, const char *name) {
     return NULL;
 }
 
-lua_CFunction pn_module_function(const pn_lua_shared *shared, const char *module, const char *name) {
+lua_CFunction pn_module_function(const pn_lua_shared *shared, const char *module,
+                                 const char *name) {
     for (const pn_module *m = shared->modules; m->name != NULL; m++) {
         if (strcmp(m->name, module) != 0) continue;
         for (const luaL_Reg *f = m->functions; f != NULL && f->name != NULL; f++) {
@@ -240,9 +242,7 @@ static void push_lazy(lua_State *L, const pn_module *module) {
 
 /* ---- require ---- */
 
-static void push_loaded(lua_State *L) {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-}
+static void push_loaded(lua_State *L) { luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); }
 
 /* What is loaded, or built in without running any Lua: pushes it; or nothing, and false. */
 static bool push_known(lua_State *L, const char *name) {
@@ -327,7 +327,7 @@ int pn_module_l_require(lua_State *L) {
     lua_pushnil(L);
     search(L);
     lua_pushvalue(L, 1);
-    lua_pushvalue(L, -2);      /* loader, data, name, data */
+    lua_pushvalue(L, -2); /* loader, data, name, data */
     lua_KContext data = lua_gettop(L) - 2;
     lua_pushvalue(L, (int)data - 1);
     lua_insert(L, (int)data + 1); /* loader, data, loader, name, data */
@@ -459,7 +459,8 @@ static bool push_member(lua_State *L, int index, bool anew) {
 bool pn_module_find_function(lua_State *L, int index) {
     luaL_checkstack(L, 14, NULL);
     index = lua_absindex(L, index);
-    return push_member(L, index, false) || (lua_iscfunction(L, index) && push_member(L, index, true));
+    return push_member(L, index, false) ||
+           (lua_iscfunction(L, index) && push_member(L, index, true));
 }
 
 /* Pushes the field of the table at `index` that holds the value at `wanted`; or nothing, and false. */
@@ -512,7 +513,8 @@ static void push_array_mark(lua_State *L) {
 
 bool pn_module_is_array_mark(lua_State *L, int index) {
     index = lua_absindex(L, index);
-    bool is = lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key) == LUA_TTABLE && lua_rawequal(L, -1, index);
+    bool is =
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key) == LUA_TTABLE && lua_rawequal(L, -1, index);
     lua_pop(L, 1);
     return is;
 }

@@ -12,7 +12,7 @@
 #include "lua/lua_state.h"
 
 typedef struct pn_module {
-    const char *name; /* "perilune.actor" */
+    const char *name;           /* "perilune.actor" */
     const luaL_Reg *functions;  /* NULL: `open`, if there is one, pushes the module, whole */
     void (*open)(lua_State *L); /* adds what is no function to the table on top; or NULL */
     lua_CFunction function;     /* not NULL: the module is this function, not a table */
@@ -20,18 +20,18 @@ typedef struct pn_module {
 
 /* What all states of a runtime share. */
 typedef struct pn_lua_shared {
-    const pn_module *modules; /* ended by a NULL name */
-    lua_CFunction *base;      /* the base library's functions, as globals.c lists them */
+    const pn_module *modules;  /* ended by a NULL name */
+    lua_CFunction *base;       /* the base library's functions, as globals.c lists them */
     lua_CFunction ipairs_next; /* the iterator that ipairs returns */
-    pthread_mutex_t lock;     /* guards the code cache */
-    pn_smap code;             /* module -> precompiled chunk (pn_code) */
+    pthread_mutex_t lock;      /* guards the code cache */
+    pn_smap code;              /* module -> precompiled chunk (pn_code) */
     pn_ledger *ledger;
     void *context;
     void (*on_exit)(void *context, int status); /* os.exit; any worker */
-    lua_CFunction open_request; /* bind/: sets the class of requests */
-    const char *path; /* prepended to package.path; or NULL */
-    bool gc_stress;   /* every state's collector works at every chance: for tests */
-    void *load; /* of bind/load.h: the runtime's load run; or NULL */
+    lua_CFunction open_request;                 /* bind/: sets the class of requests */
+    const char *path;                           /* prepended to package.path; or NULL */
+    bool gc_stress; /* every state's collector works at every chance: for tests */
+    void *load;     /* of bind/load.h: the runtime's load run; or NULL */
 } pn_lua_shared;
 
 /* Before the first Lua actor. `modules` is static. */
@@ -80,18 +80,20 @@ void *pn_module_system_mark(void);
 static inline bool pn_module_is_system_mark(const void *p) { return p == pn_module_system_mark(); }
 
 /* globals.c */
-void pn_globals_open(lua_State *L);      /* the lazy ones */
-void pn_globals_open_all(lua_State *L);  /* everything, plainly; idempotent */
-bool pn_globals_open_library(lua_State *L, const char *name); /* pushes it; false: no such library */
+void pn_globals_open(lua_State *L);     /* the lazy ones */
+void pn_globals_open_all(lua_State *L); /* everything, plainly; idempotent */
+bool pn_globals_open_library(lua_State *L,
+                             const char *name); /* pushes it; false: no such library */
 int pn_globals_load_base(pn_lua_shared *shared);
 /* A function that catches errors, pcall and the like: how many temporaries are in its frame below the
  * function that it calls. 0 for the others. */
 int pn_globals_catcher(const pn_lua_shared *shared, lua_CFunction f);
-lua_CFunction pn_globals_base(const pn_lua_shared *shared, const char *name); /* one of base_names */
+lua_CFunction pn_globals_base(const pn_lua_shared *shared,
+                              const char *name); /* one of base_names */
 /* Can a function called by this C function suspend? pcall, require and the like. */
 bool pn_globals_is_yieldable(const pn_lua_shared *shared, lua_CFunction f);
 void pn_globals_free_base(pn_lua_shared *shared);
-int pn_coroutine_open(lua_State *L); /* a lua_CFunction: pushes the library */
+int pn_coroutine_open(lua_State *L);           /* a lua_CFunction: pushes the library */
 bool pn_coroutine_is_wrapped(lua_CFunction f); /* what coroutine.wrap returns */
 
 #endif

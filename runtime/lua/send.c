@@ -104,8 +104,8 @@ bool pn_sends_last_try(pn_task *task) {
 }
 
 /* Waits with the message until it is sent. Owns msg. The continuation finds the result in task->code. */
-static int wait_for_room(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline_ns, uint32_t block_ms,
-                         lua_KContext context, lua_KFunction k) {
+static int wait_for_room(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline_ns,
+                         uint32_t block_ms, lua_KContext context, lua_KFunction k) {
     pn_lua *lua = pn_lua_of(L);
     bool is_first = first_pending(lua, to) == NULL;
     pending *p = pn_mem_try(&lua->actor->ledger, sizeof *p);
@@ -119,13 +119,14 @@ static int wait_for_room(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline
     lua->current->cancel = cancel_pending;
     lua->current->context = p;
     uint64_t timeout_ns = left_until(L, deadline_ns), block_ns = block_ms * PN_NS_PER_MS;
-    return pn_task_wait(L, PN_WAIT_SPACE, timeout_ns < block_ns ? timeout_ns : block_ns, context, k);
+    return pn_task_wait(L, PN_WAIT_SPACE, timeout_ns < block_ns ? timeout_ns : block_ns, context,
+                        k);
 }
 
 /* Sends, or waits for room where that is the mailbox's policy. Owns msg. True: it was sent or has failed,
  * *err says which. False: the caller must return *result, and k goes on. */
-static bool send_now(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline_ns, int *err, int *result,
-                     lua_KFunction k) {
+static bool send_now(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline_ns, int *err,
+                     int *result, lua_KFunction k) {
     pn_lua *lua = pn_lua_of(L);
     pn_worker *worker = pn_lua_worker(lua);
     bool queued = PN_UNLIKELY(!pn_list_empty(&lua->sends)) && first_pending(lua, to) != NULL;
@@ -212,16 +213,11 @@ static int push_call_error(lua_State *L, int code) {
     luaL_tolstring(L, 1, NULL);
     const char *to = lua_tostring(L, -1);
     switch (code) {
-    case PN_ETIMEOUT:
-        return pn_push_error(L, code, "call to %s timed out", to);
-    case PN_ECALL_CYCLE:
-        return pn_push_error(L, code, "call to %s would wait for itself", to);
-    case PN_EEXITED:
-        return pn_push_error(L, code, "%s exited before it replied", to);
-    case PN_ENO_REPLY:
-        return pn_push_error(L, code, "%s dropped the request without a reply", to);
-    default:
-        return push_send_error(L, code);
+    case PN_ETIMEOUT: return pn_push_error(L, code, "call to %s timed out", to);
+    case PN_ECALL_CYCLE: return pn_push_error(L, code, "call to %s would wait for itself", to);
+    case PN_EEXITED: return pn_push_error(L, code, "%s exited before it replied", to);
+    case PN_ENO_REPLY: return pn_push_error(L, code, "%s dropped the request without a reply", to);
+    default: return push_send_error(L, code);
     }
 }
 
@@ -314,7 +310,8 @@ static int call_until(lua_State *L, uint64_t deadline_ns) {
     pn_task_check_block(L);
     do {
         err = pn_check_target(L, 1, &to);
-        if (err == PN_EMAILBOX_FULL) return wait_for_group(L, (lua_KContext)deadline_ns, call_retry);
+        if (err == PN_EMAILBOX_FULL)
+            return wait_for_group(L, (lua_KContext)deadline_ns, call_retry);
         if (err != 0) return push_noproc(L, 1);
         if (!request_now(L, to, deadline_ns, &err, &result)) return result;
         if (err == 0) return wait_for_reply(L);
@@ -447,7 +444,8 @@ enum { MATCH_FN = 1, MATCH_STATE = 2, MATCH_MSG = 3, MATCH_REQ = 4 };
 
 typedef struct match {
     uint64_t deadline_ns;
-    uint64_t taken; /* from the mailbox when `before` was in it: fn may itself receive, senders may drop */
+    uint64_t
+        taken; /* from the mailbox when `before` was in it: fn may itself receive, senders may drop */
     pn_msg *before; /* the last one that fn did not want; NULL: begin at the front */
 } match;
 

@@ -13,16 +13,16 @@ typedef struct stream {
     uint64_t id; /* in lua->streams, with PN_STREAM_REF */
     pn_pid peer; /* 0: nobody has answered yet */
     uint64_t peer_ref;
-    pn_call *call;   /* the request that opened it, until it is answered; counted */
-    pn_queue values; /* DATA messages to read */
-    uint32_t granted;  /* credit the peer may use without hearing from us */
-    uint32_t consumed; /* values read since credit was given back */
-    uint32_t credit;   /* values we may write */
-    bool is_closed;      /* by us */
-    bool is_peer_closed; /* nothing more comes, our writes fail */
+    pn_call *call;         /* the request that opened it, until it is answered; counted */
+    pn_queue values;       /* DATA messages to read */
+    uint32_t granted;      /* credit the peer may use without hearing from us */
+    uint32_t consumed;     /* values read since credit was given back */
+    uint32_t credit;       /* values we may write */
+    bool is_closed;        /* by us */
+    bool is_peer_closed;   /* nothing more comes, our writes fail */
     bool ends_after_value; /* a plain reply: one value, then the end */
-    int error_code;      /* of the peer's close */
-    char *error;         /* its message and, behind the NUL, the code's own name or nothing; owned */
+    int error_code;        /* of the peer's close */
+    char *error; /* its message and, behind the NUL, the code's own name or nothing; owned */
     size_t error_bytes;
     pn_task *reader, *writer;
     pn_timer opening; /* the time within which somebody must answer */
@@ -237,7 +237,8 @@ static int write_stream(lua_State *L, pn_flow *flow) {
     if (s->is_closed || s->is_peer_closed) return push_write_error(L, s);
     if (lua_isnil(L, 2)) return luaL_argerror(L, 2, "nil is the end of a stream: use close");
     if (s->peer == 0 || s->credit == 0) {
-        if (s->writer != NULL) return luaL_error(L, "write: another task is writing to this stream");
+        if (s->writer != NULL)
+            return luaL_error(L, "write: another task is writing to this stream");
         pn_task_check_block(L);
         pn_task *task = pn_task_current(L);
         s->writer = task;
@@ -517,12 +518,15 @@ static int l_tostring(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"read", l_read}, {"write", l_write}, {"close", l_close}, {NULL, NULL},
+    {"read", l_read},
+    {"write", l_write},
+    {"close", l_close},
+    {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {
-    {"__call", l_call},  {"__gc", l_gc}, {"__close", l_close_variable}, {"__tostring", l_tostring},
-    {NULL, NULL},
+    {"__call", l_call},         {"__gc", l_gc}, {"__close", l_close_variable},
+    {"__tostring", l_tostring}, {NULL, NULL},
 };
 
 static int push_class(lua_State *L) {

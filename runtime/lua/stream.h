@@ -36,7 +36,8 @@ typedef struct pn_flow_class {
 struct pn_flow {
     const pn_flow_class *class;
     pn_lua *lua;
-    const char *close_name; /* during close: the code as the script gave it, where it is none of ours */
+    const char
+        *close_name; /* during close: the code as the script gave it, where it is none of ours */
 };
 
 /* Pushes a flow object over `flow`, which it owns from here on; raises without memory, `flow` freed. */

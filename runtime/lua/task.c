@@ -22,8 +22,9 @@ static int take_index(pn_lua *lua, pn_task *task) {
     if (lua->table_count == lua->table_capacity) {
         uint32_t capacity = lua->table_capacity == 0 ? 1 : lua->table_capacity * 2;
         if (capacity > 1u << INDEX_BITS) return PN_ELIMIT;
-        pn_task **table = pn_mem_resize(&lua->actor->ledger, lua->table,
-                                        lua->table_capacity * sizeof *table, capacity * sizeof *table);
+        pn_task **table =
+            pn_mem_resize(&lua->actor->ledger, lua->table, lua->table_capacity * sizeof *table,
+                          capacity * sizeof *table);
         if (table == NULL) return PN_ENOMEM;
         memset(table + lua->table_capacity, 0, (capacity - lua->table_capacity) * sizeof *table);
         lua->table = table;
@@ -109,7 +110,8 @@ static void on_timeout(pn_timer *timer) {
 }
 
 void pn_tasks_accept(pn_lua *lua, pn_msg *msg) {
-    if (msg->kind == PN_MSG_STREAM || (msg->kind == PN_MSG_REPLY && (msg->ref & PN_STREAM_REF) != 0)) {
+    if (msg->kind == PN_MSG_STREAM ||
+        (msg->kind == PN_MSG_REPLY && (msg->ref & PN_STREAM_REF) != 0)) {
         pn_streams_accept(lua, msg);
         return;
     }
@@ -228,7 +230,8 @@ void pn_task_check_block(lua_State *L) {
 
 static bool is_running(lua_State *L, lua_State *co) {
     bool is = co == L;
-    for (const pn_frame *f = pn_lua_of(L)->frames; !is && f != NULL; f = f->outer) is = co == f->from;
+    for (const pn_frame *f = pn_lua_of(L)->frames; !is && f != NULL; f = f->outer)
+        is = co == f->from;
     return is;
 }
 
@@ -256,7 +259,8 @@ static void raise_if_cancelled(lua_State *L, const pn_task *task) {
 /* Can the wait begin that was prepared? Otherwise it is taken back, and this raises the reason. */
 static void begin_wait(lua_State *L, pn_task *task) {
     pn_lua *lua = task->lua;
-    if (PN_LIKELY(lua->frames == NULL && task->scopes == NULL && L == lua->running && lua_isyieldable(L))) {
+    if (PN_LIKELY(lua->frames == NULL && task->scopes == NULL && L == lua->running &&
+                  lua_isyieldable(L))) {
         return;
     }
     if (pn_lua_can_yield(L) && !is_cancelled(L, task) &&
@@ -273,7 +277,8 @@ static void begin_timer(pn_task *task, uint64_t timeout_ns) {
     pn_io_start_timer(&pn_lua_worker(task->lua)->io, &task->timer, timeout_ns);
 }
 
-int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k) {
+int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context,
+                 lua_KFunction k) {
     pn_lua *lua = pn_lua_of(L);
     pn_task *task = lua->current;
     if (PN_UNLIKELY(pn_lua_is_ending(lua))) {
@@ -289,7 +294,8 @@ int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext c
         pn_list_push(kind == PN_WAIT_RECEIVE ? &lua->receivers : &lua->matchers, &task->queue);
         if (kind == PN_WAIT_MATCH) lua->matched_count = lua->actor->arrived_count;
         lua->actor->is_waiting = true;
-        if (PN_UNLIKELY(!pn_queue_empty(&lua->actor->space_waiters))) pn_actor_call_senders(lua->actor);
+        if (PN_UNLIKELY(!pn_queue_empty(&lua->actor->space_waiters)))
+            pn_actor_call_senders(lua->actor);
     }
     if (kind == PN_WAIT_LIST) pn_list_push(task->context, &task->queue);
     if (timeout_ns != PN_NO_TIMEOUT) begin_timer(task, timeout_ns);
@@ -406,8 +412,8 @@ void pn_task_set_request_id(pn_task *task, pn_request_id *id) {
 
 pn_call *pn_task_create_call(pn_task *task, uint64_t ref, uint64_t deadline_ns) {
     pn_actor *actor = task->lua->actor;
-    pn_call *call = pn_call_create(actor->worker, actor->pid, ref, deadline_ns,
-                                   pn_task_serving(task));
+    pn_call *call =
+        pn_call_create(actor->worker, actor->pid, ref, deadline_ns, pn_task_serving(task));
     if (call != NULL) call->request_id = pn_request_id_grab(pn_task_request_id(task));
     return call;
 }
@@ -711,7 +717,7 @@ static void end_failed(pn_task *task, int status) {
     }
     pn_task_fail_actor(task, status);
     settle(task);
-if (task->on_end != NULL) task->on_end(task, task->on_end_context);
+    if (task->on_end != NULL) task->on_end(task, task->on_end_context);
     if (task->is_detached) pn_task_release(task);
 }
 

@@ -27,7 +27,8 @@ void pn_task_check_block(lua_State *L);
 /* Suspends the calling task. In a dead actor's close variables it does not wait: the continuation is
  * called at once with code PN_EEXITED. Whenever a wait ends otherwise than by pn_task_ready, its `cancel`
  * is called, once. */
-int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context, lua_KFunction k);
+int pn_task_wait(lua_State *L, pn_wait kind, uint64_t timeout_ns, lua_KContext context,
+                 lua_KFunction k);
 
 /* Waits in a list, until somebody takes the task out with pn_task_ready, as pn_tasks_wake does. Whoever
  * owns the list wakes all before it goes. */

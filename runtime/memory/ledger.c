@@ -11,13 +11,16 @@ static void *door_resize(pn_alloc *door, void *block, size_t old_size, size_t ne
 }
 
 void pn_ledger_init(pn_ledger *ledger, const char *owner, pn_pool *pool) {
-    *ledger = (pn_ledger){.door = {door_resize}, .owner = owner, .pool = pool, .heap = pool->heap,
+    *ledger = (pn_ledger){.door = {door_resize},
+                          .owner = owner,
+                          .pool = pool,
+                          .heap = pool->heap,
                           .limit_bytes = INT64_MAX};
 }
 
 void pn_ledger_init_shared(pn_ledger *ledger, const char *owner, pn_heap *heap) {
-    *ledger = (pn_ledger){.door = {door_resize}, .owner = owner, .heap = heap,
-                          .limit_bytes = INT64_MAX};
+    *ledger =
+        (pn_ledger){.door = {door_resize}, .owner = owner, .heap = heap, .limit_bytes = INT64_MAX};
 }
 
 static void count(pn_ledger *ledger, int64_t change, bool is_allocation) {
@@ -43,7 +46,8 @@ static void *raw_resize(pn_ledger *ledger, void *block, size_t old_size, size_t 
 }
 
 void *pn_mem_resize(pn_ledger *ledger, void *block, size_t old_size, size_t new_size) {
-    if (PN_UNLIKELY(new_size > PTRDIFF_MAX)) return NULL; /* as a change it would look like shrinking */
+    if (PN_UNLIKELY(new_size > PTRDIFF_MAX))
+        return NULL; /* as a change it would look like shrinking */
     int64_t change = (int64_t)new_size - (int64_t)old_size;
     if (change > 0) {
 #ifdef PN_FAULTS

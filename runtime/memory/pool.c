@@ -9,7 +9,9 @@
 #define BATCH_MAX     128
 #define BATCH_MIN     4
 
-static inline bool is_large(size_t size) { return PN_POOL_PASSES_THROUGH || size > PN_POOL_LARGE_BYTES; }
+static inline bool is_large(size_t size) {
+    return PN_POOL_PASSES_THROUGH || size > PN_POOL_LARGE_BYTES;
+}
 
 #define SMALL_TOP 10 /* log2 of the largest small class */
 #define STEP_BITS 3  /* eight classes to a doubling */
@@ -38,7 +40,9 @@ void pn_pool_init(pn_pool *pool, pn_heap *heap) {
     *pool = (pn_pool){.heap = heap};
     for (unsigned c = 0; c < PN_POOL_CLASSES; c++) {
         size_t n = BATCH_BYTES / class_bytes(c);
-        pool->classes[c].batch = (uint32_t)(n > BATCH_MAX ? BATCH_MAX : n < BATCH_MIN ? BATCH_MIN : n);
+        pool->classes[c].batch = (uint32_t)(n > BATCH_MAX   ? BATCH_MAX
+                                            : n < BATCH_MIN ? BATCH_MIN
+                                                            : n);
     }
 }
 

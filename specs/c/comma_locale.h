@@ -25,9 +25,10 @@ static bool make_comma_locale(const char *folder) {
     fputs("LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \"\"\ngrouping -1\nEND LC_NUMERIC\n", f);
     fclose(f);
     snprintf(command, sizeof command,
-             "localedef --no-archive -c -i %s/source -f ANSI_X3.4-1968 %s/xx_XX >%s/log 2>&1", folder,
-             folder, folder);
-    int status = system(command); /* not 0 on success: it warns about the categories that are missing */
+             "localedef --no-archive -c -i %s/source -f ANSI_X3.4-1968 %s/xx_XX >%s/log 2>&1",
+             folder, folder, folder);
+    int status =
+        system(command); /* not 0 on success: it warns about the categories that are missing */
     snprintf(path, sizeof path, "%s/xx_XX/LC_NUMERIC", folder);
     return status != -1 && access(path, R_OK) == 0;
 }

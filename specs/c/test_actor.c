@@ -221,10 +221,8 @@ static const pn_behaviour branching = {
 static void tree_spawn(pn_actor *self, tree *t, int64_t depth) {
     branch *b = calloc(1, sizeof *b);
     *b = (branch){{branch_start, NULL, b, NULL}, t, depth};
-    pn_spawn spawn = {.behaviour = &branching,
-                      .argument = b,
-                      .link = depth < TREE_DEPTH,
-                      .on = (int)(depth & 1)};
+    pn_spawn spawn = {
+        .behaviour = &branching, .argument = b, .link = depth < TREE_DEPTH, .on = (int)(depth & 1)};
     pn_pid pid;
     if (depth == TREE_DEPTH) spawn.monitor = true;
     CHECK_EQ(pn_actor_spawn(self->worker, self, &spawn, &pid, NULL), 0);

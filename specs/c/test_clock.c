@@ -28,7 +28,8 @@ TEST(clock_virtual_moves_only_when_it_is_told) {
 TEST(clock_real_goes_on) {
     pn_clock clock;
     pn_clock_init(&clock, false);
-    uint64_t now = pn_clock_now_ns(&clock), cpu = pn_clock_cpu_ns(&clock), real = pn_clock_real_ns();
+    uint64_t now = pn_clock_now_ns(&clock), cpu = pn_clock_cpu_ns(&clock),
+             real = pn_clock_real_ns();
     CHECK_INT(pn_clock_unix_ns(&clock), >, PN_CLOCK_VIRTUAL_EPOCH_S * 1000000000ULL);
     while (pn_clock_cpu_ns(&clock) == cpu) {} /* work makes CPU time, CPU time takes time */
     CHECK_INT(pn_clock_now_ns(&clock), >, now);

@@ -46,7 +46,8 @@ TEST(decimal_to_double_rounds_as_strtod) {
     pn_rand r = {pn_rand_key(1, "decimal", 0), 0};
     for (int i = 0; i < 400000; i++) {
         uint64_t mantissa = pn_rand_draw(&r) >> pn_rand_below(&r, 64);
-        int exponent = i % 4 == 0 ? (int)pn_rand_below(&r, 800) - 400 : (int)pn_rand_below(&r, 70) - 35;
+        int exponent =
+            i % 4 == 0 ? (int)pn_rand_below(&r, 800) - 400 : (int)pn_rand_below(&r, 70) - 35;
         check_mantissa(mantissa, exponent);
     }
     for (int exponent = -450; exponent <= 450; exponent++) {
@@ -63,7 +64,8 @@ TEST(decimal_to_double_rounds_as_strtod) {
 TEST(decimal_ties_go_to_even) {
     pn_rand r = {pn_rand_key(2, "ties", 0), 0};
     for (int i = 0; i < 100000; i++) {
-        uint64_t between = (pn_rand_draw(&r) >> 10 | 1ULL << 53) | 1; /* 54 bits, the last one set */
+        uint64_t between =
+            (pn_rand_draw(&r) >> 10 | 1ULL << 53) | 1; /* 54 bits, the last one set */
         for (int step = -1; step <= 1; step++) check_mantissa(between + (uint64_t)(int64_t)step, 0);
         int k = (int)pn_rand_below(&r, 4); /* m / 2^k = m 5^k / 10^k */
         static const uint64_t pow5[] = {1, 5, 25, 125};
@@ -71,7 +73,8 @@ TEST(decimal_ties_go_to_even) {
             check_mantissa(between * pow5[k] + (uint64_t)(int64_t)step, -k);
         }
     }
-    for (int i = 0; i < 100000; i++) { /* as little above and below a tie as 64 bits of digits can say */
+    for (int i = 0; i < 100000;
+         i++) { /* as little above and below a tie as 64 bits of digits can say */
         uint64_t between = (pn_rand_draw(&r) >> 10 | 1ULL << 53) | 1, pow5 = 1;
         int k = 1 + (int)pn_rand_below(&r, 27), down = 54;
         for (int n = 0; n < k; n++) pow5 *= 5;
@@ -81,7 +84,8 @@ TEST(decimal_ties_go_to_even) {
         for (uint64_t step = 0; step <= 1; step++) check_mantissa(below + step, -k);
     }
     check_parse("9007199254740993");
-    check_parse("9007199254740993.0000000000000000000000000000000000000000000000000000000000000000001");
+    check_parse(
+        "9007199254740993.0000000000000000000000000000000000000000000000000000000000000000001");
     check_parse("2.4703282292062327208e-324"); /* half of the smallest: 0 or 5e-324 */
     check_parse("2.4703282292062328e-324");
     check_parse("1.7976931348623158e308"); /* the largest, and what rounds to infinity */
@@ -169,7 +173,8 @@ static void check_format(double x) {
     if (strtod(nearest, NULL) != x) return;
     long double off = fabsl(strtold(text, NULL) - (long double)x);
     long double off_nearest = fabsl(strtold(nearest, NULL) - (long double)x);
-    if (off > off_nearest) pn_test_fail(__FILE__, __LINE__, "%s is not as near as %s", text, nearest);
+    if (off > off_nearest)
+        pn_test_fail(__FILE__, __LINE__, "%s is not as near as %s", text, nearest);
 }
 
 TEST(decimal_format_is_shortest_and_nearest) {
@@ -177,7 +182,8 @@ TEST(decimal_format_is_shortest_and_nearest) {
     for (int i = 0; i < 100000; i++) {
         double any = of_bits(pn_rand_draw(&r));
         if (isfinite(any)) check_format(any);
-        uint64_t near_one = pn_rand_below(&r, 220) + 1023 - 100; /* the exponents of everyday numbers */
+        uint64_t near_one =
+            pn_rand_below(&r, 220) + 1023 - 100; /* the exponents of everyday numbers */
         check_format(of_bits(near_one << 52 | pn_rand_draw(&r) >> 12));
         double few_digits = (double)pn_rand_below(&r, 1000000) / 1000;
         if (few_digits > 0) check_format(few_digits);
@@ -231,7 +237,8 @@ TEST(decimal_format_layout) {
 }
 
 TEST(decimal_format_int_at_the_edges) {
-    static const int64_t values[] = {0, 1, -1, 9, 10, 99, 100, -100, 12345, 1234567890123456789,
+    static const int64_t values[] = {0,         1,         -1,           9,     10,
+                                     99,        100,       -100,         12345, 1234567890123456789,
                                      INT64_MAX, INT64_MIN, INT64_MIN + 1};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         char text[PN_DECIMAL_INT_BYTES + 1], expected[32];

@@ -28,8 +28,9 @@ TEST(err_errno_codes_keep_their_names) {
 }
 
 TEST(err_knows_what_it_does_not_know) {
-    static const int codes[] = {0, 1, ECONNREFUSED, -4095, -4096, PN_ERR_BASE + 1, PN_EUNKNOWN - 1, 5000,
-                                INT_MAX, INT_MAX - 5000, INT_MIN, INT_MIN + 1, -INT_MAX + 5000};
+    static const int codes[] = {
+        0,    1,       ECONNREFUSED,   -4095,   -4096,       PN_ERR_BASE + 1, PN_EUNKNOWN - 1,
+        5000, INT_MAX, INT_MAX - 5000, INT_MIN, INT_MIN + 1, -INT_MAX + 5000};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
         CHECK_STR(pn_err_name(codes[i]), "unknown");
         CHECK_STR(pn_err_text(codes[i]), "unknown error");

@@ -66,13 +66,16 @@ struct sim {
 static event *push(sim *s, enum event_kind kind, user *who, uint64_t delay_ns) {
     CHECK_INT(s->event_count, <, EVENTS_MAX);
     event *e = &s->events[s->event_count++];
-    *e = (event){.at_ns = s->now_ns + delay_ns, .order = ++s->event_order, .kind = kind, .who = who};
+    *e =
+        (event){.at_ns = s->now_ns + delay_ns, .order = ++s->event_order, .kind = kind, .who = who};
     return e;
 }
 
 static uint64_t some(sim *s, uint64_t max_ns) { return 1 + pn_rand_below(&s->rand, max_ns); }
 
-static uint64_t lag(sim *s) { return s->lag_max_ns > 0 ? pn_rand_below(&s->rand, s->lag_max_ns) : 0; }
+static uint64_t lag(sim *s) {
+    return s->lag_max_ns > 0 ? pn_rand_below(&s->rand, s->lag_max_ns) : 0;
+}
 
 static void forget_events(sim *s, const user *who) {
     for (uint32_t i = 0; i < s->event_count;) {
@@ -191,9 +194,7 @@ static void on_interrupt(sim *s, user *u) {
 
 static void run_event(sim *s, event e) {
     switch (e.kind) {
-    case READY:
-        pn_vu_ready(&e.who->vu, s->now_ns);
-        break;
+    case READY: pn_vu_ready(&e.who->vu, s->now_ns); break;
     case BEGIN:
         pn_vu_begin(&e.who->vu, s->now_ns);
         note_begin(s, e.who);
@@ -202,17 +203,13 @@ static void run_event(sim *s, event e) {
     case END:
         on_end(s, e.who, pn_rand_below(&s->rand, 10) == 0 ? PN_ENDING_FAILED : PN_ENDING_COMPLETE);
         break;
-    case INTERRUPT:
-        on_interrupt(s, e.who);
-        break;
+    case INTERRUPT: on_interrupt(s, e.who); break;
     case REMOVE:
         CHECK(!e.who->is_gone);
         e.who->is_gone = true;
         pn_executor_remove(e.who->vu.executor, &e.who->vu, s->now_ns);
         break;
-    case TAKE_OVER:
-        pn_executor_take_over(e.part, e.number, e.intended_ns, s->now_ns);
-        break;
+    case TAKE_OVER: pn_executor_take_over(e.part, e.number, e.intended_ns, s->now_ns); break;
     }
 }
 
@@ -231,7 +228,8 @@ static void check_active(sim *s) {
     CHECK_INT(c.active, <=, max);
     CHECK_INT(c.running, <=, c.active);
     if (c.active > s->max_active) s->max_active = c.active;
-    bool is_between = s->now_ns > s->run.start_ns && s->now_ns < atomic_load(&s->run.regular_end_ns);
+    bool is_between =
+        s->now_ns > s->run.start_ns && s->now_ns < atomic_load(&s->run.regular_end_ns);
     if (is_between && strcmp(s->scenario.type->name, "constant-vus") == 0) {
         CHECK_EQ(c.active, s->scenario.vus); /* all of them, all of the time */
         CHECK_EQ(c.running, s->scenario.vus);
@@ -389,9 +387,13 @@ static void random_world(sim *s) {
     set_ms(s, "graceful_stop", pn_rand_below(&s->rand, 2) * pn_rand_below(&s->rand, 3000));
 }
 
-static uint64_t hard_end(const sim *s) { return s->start_ns + pn_scenario_hard_end_ns(&s->scenario); }
+static uint64_t hard_end(const sim *s) {
+    return s->start_ns + pn_scenario_hard_end_ns(&s->scenario);
+}
 
-static uint64_t regular_end(const sim *s) { return s->start_ns + pn_scenario_regular_end_ns(&s->scenario); }
+static uint64_t regular_end(const sim *s) {
+    return s->start_ns + pn_scenario_regular_end_ns(&s->scenario);
+}
 
 TEST(constant_vus_keeps_all_users_at_work_from_start_to_end) {
     for (uint64_t seed = 0; seed < 150; seed++) {
@@ -515,7 +517,8 @@ TEST(latency_is_counted_from_the_intended_start) {
     int id = pn_metrics_register(s->metrics, "uncorrected", 11, PN_TREND, NULL, message);
     s->run.uncorrected_iteration_id = (uint32_t)id;
     play(s, s->start_ns + PN_NS_PER_S - 1);
-    s->now_ns = s->start_ns + PN_NS_PER_S + 500 * PN_NS_PER_MS; /* the generator stalls for half a second */
+    s->now_ns =
+        s->start_ns + PN_NS_PER_S + 500 * PN_NS_PER_MS; /* the generator stalls for half a second */
     s->wake_ns[0] = s->now_ns;
     play(s, UINT64_MAX - 1);
     check_ended(s);
@@ -554,7 +557,8 @@ TEST(a_stop_at_once_interrupts_and_a_gentle_one_waits) {
             play(s, UINT64_MAX - 1);
             check_ended(s);
             pn_scenario_counts c = pn_scenario_run_counts(&s->run);
-            CHECK_INT(s->last_intended_ns, <=, stop_ns); /* one may still wait for its user's init */
+            CHECK_INT(s->last_intended_ns, <=,
+                      stop_ns); /* one may still wait for its user's init */
             if (at_once == 1) CHECK_INT(s->last_begin_ns, <=, stop_ns);
             if (at_once == 1) CHECK_INT(s->now_ns, <=, stop_ns + s->done_max_ns + 1000);
             if (at_once == 0) CHECK_EQ(c.interrupted, 0);

@@ -68,9 +68,8 @@ TEST(histogram_reports_three_digits_over_all_doubles) {
 }
 
 TEST(histogram_reports_three_digits_at_the_edges) {
-    static const double edges[] = {0,       DBL_MAX, DBL_MIN,     DBL_TRUE_MIN,
-                                   1,       2,       0x1.ffep0,   0x1.ffffffffffffep0,
-                                   DBL_EPSILON};
+    static const double edges[] = {
+        0, DBL_MAX, DBL_MIN, DBL_TRUE_MIN, 1, 2, 0x1.ffep0, 0x1.ffffffffffffep0, DBL_EPSILON};
     struct fixture f;
     open_all(&f);
     for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
@@ -207,8 +206,8 @@ static double whole(pn_rand *r) { return (double)pn_rand_below(r, 50); }
 
 static double with_zeros(pn_rand *r) { return pn_rand_unit(r) < 0.4 ? 0 : exponential(r); }
 
-static const sampler samplers[] = {uniform, exponential, log_normal, two_humps, pareto,
-                                   below_zero, whole, with_zeros};
+static const sampler samplers[] = {uniform, exponential, log_normal, two_humps,
+                                   pareto,  below_zero,  whole,      with_zeros};
 #define SAMPLERS (sizeof samplers / sizeof *samplers)
 
 static void check_percentiles(const pn_histogram *h, const double *sorted, size_t count) {
@@ -345,7 +344,7 @@ TEST(histogram_without_memory_counts_the_sample_as_lost) {
     open_all(&f);
     f.ledger.limit_bytes = sizeof(pn__histogram_table) + sizeof(pn__histogram_page);
     pn_histogram_record(&f.h, 1);
-    pn_histogram_record(&f.h, 2); /* another table */
+    pn_histogram_record(&f.h, 2);   /* another table */
     pn_histogram_record(&f.h, 0.5); /* another page */
     pn_histogram_record(&f.h, 1.5);
     CHECK_EQ(pn_histogram_count(&f.h), 2);

@@ -68,7 +68,9 @@ static int copy(pn_json_reader *r, pn_json_writer *w) {
         case PN_JSON_TRUE: pn_json_write_bool(w, true); break;
         case PN_JSON_INT: pn_json_write_int(w, r->integer); break;
         case PN_JSON_DOUBLE: pn_json_write_double(w, r->number); break;
-        case PN_JSON_STRING: pn_json_write_string(w, string, pn_json_unescape(&r->string, string)); break;
+        case PN_JSON_STRING:
+            pn_json_write_string(w, string, pn_json_unescape(&r->string, string));
+            break;
         case PN_JSON_KEY: pn_json_write_key(w, string, pn_json_unescape(&r->string, string)); break;
         case PN_JSON_ARRAY: pn_json_begin_array(w); break;
         case PN_JSON_ARRAY_END: pn_json_end_array(w); break;
@@ -112,9 +114,24 @@ static int check_only(const char *text, size_t size, const pn_json_limits *limit
 
 TEST(json_reads_what_is_json) {
     static const char *const same[] = {
-        "null", "true", "false", "0", "-1", "[]", "{}", "\"\"", "[[],{}]", "[1,2.5,\"x\",null]",
-        "{\"a\":{\"b\":[1,{\"c\":[]}]},\"d\":true}", "{\"\":0}", "{\"a\":1,\"a\":2}", "\"\xc3\xa9\"",
-        "\"\xe2\x82\xac\"", "\"\xf0\x9f\x98\x80\"", "\"\xf4\x8f\xbf\xbf\"", "\"\x7f\"",
+        "null",
+        "true",
+        "false",
+        "0",
+        "-1",
+        "[]",
+        "{}",
+        "\"\"",
+        "[[],{}]",
+        "[1,2.5,\"x\",null]",
+        "{\"a\":{\"b\":[1,{\"c\":[]}]},\"d\":true}",
+        "{\"\":0}",
+        "{\"a\":1,\"a\":2}",
+        "\"\xc3\xa9\"",
+        "\"\xe2\x82\xac\"",
+        "\"\xf0\x9f\x98\x80\"",
+        "\"\xf4\x8f\xbf\xbf\"",
+        "\"\x7f\"",
     };
     static const char *const other[][2] = {
         {" \t\r\n[ 1 , 2 ]\n", "[1,2]"},
@@ -126,7 +143,8 @@ TEST(json_reads_what_is_json) {
         {"\"\\uffff\\udbff\\udfff\"", "\"\xef\xbf\xbf\xf4\x8f\xbf\xbf\""},
         {"{\"\\u0061\\n\":1}", "{\"a\\n\":1}"},
     };
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++) check_copy(same[i], strlen(same[i]), same[i]);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        check_copy(same[i], strlen(same[i]), same[i]);
     for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
         check_copy(other[i][0], strlen(other[i][0]), other[i][1]);
     }
@@ -134,23 +152,40 @@ TEST(json_reads_what_is_json) {
 
 TEST(json_numbers_keep_value_and_kind) {
     static const char *const table[][2] = {
-        {"0", "0"}, {"-0", "-0.0"}, {"-0.0", "-0.0"}, {"0.0", "0.0"}, {"0e5", "0.0"},
-        {"9007199254740991", "9007199254740991"}, {"9007199254740993", "9007199254740993"},
-        {"999999999999999999", "999999999999999999"}, {"-999999999999999999", "-999999999999999999"},
+        {"0", "0"},
+        {"-0", "-0.0"},
+        {"-0.0", "-0.0"},
+        {"0.0", "0.0"},
+        {"0e5", "0.0"},
+        {"9007199254740991", "9007199254740991"},
+        {"9007199254740993", "9007199254740993"},
+        {"999999999999999999", "999999999999999999"},
+        {"-999999999999999999", "-999999999999999999"},
         {"1000000000000000000", "1000000000000000000"},
-        {"9223372036854775807", "9223372036854775807"}, {"-9223372036854775808", "-9223372036854775808"},
+        {"9223372036854775807", "9223372036854775807"},
+        {"-9223372036854775808", "-9223372036854775808"},
         {"9223372036854775808", "9223372036854776000.0"},
         {"-9223372036854775809", "-9223372036854776000.0"},
         {"18446744073709551615", "18446744073709552000.0"},
         {"18446744073709551616", "18446744073709552000.0"},
-        {"100000000000000000000000", "1e23"}, {"123456789012345678901234567890", "1.2345678901234568e29"},
-        {"5.0", "5.0"}, {"1e2", "100.0"}, {"1E+2", "100.0"}, {"1e-2", "0.01"}, {"-1.5e0", "-1.5"},
-        {"0.1", "0.1"}, {"0.30000000000000004", "0.30000000000000004"}, {"1e15", "1000000000000000.0"},
+        {"100000000000000000000000", "1e23"},
+        {"123456789012345678901234567890", "1.2345678901234568e29"},
+        {"5.0", "5.0"},
+        {"1e2", "100.0"},
+        {"1E+2", "100.0"},
+        {"1e-2", "0.01"},
+        {"-1.5e0", "-1.5"},
+        {"0.1", "0.1"},
+        {"0.30000000000000004", "0.30000000000000004"},
+        {"1e15", "1000000000000000.0"},
         {"0.000000000000000000000000000012345", "1.2345e-29"},
         {"3.141592653589793238462643383279", "3.141592653589793"},
-        {"1e-400", "0.0"}, {"-1e-400", "-0.0"}, {"5e-324", "5e-324"},
+        {"1e-400", "0.0"},
+        {"-1e-400", "-0.0"},
+        {"5e-324", "5e-324"},
         {"1.7976931348623157e308", "1.7976931348623157e308"},
-        {"1e00000000000000000000000000000005", "100000.0"}, {"0e99999999999999999999", "0.0"},
+        {"1e00000000000000000000000000000005", "100000.0"},
+        {"0e99999999999999999999", "0.0"},
         {"1e-99999999999999999999", "0.0"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -198,8 +233,10 @@ TEST(json_errors_say_where_and_what) {
         {"[1e309]", "line 1, column 2: a number over the range of a double"},
         {"-1e999999999999999999999", "line 1, column 1: a number over the range of a double"},
         {"\"a", "line 1, column 3: expected a closing quote, found the end"},
-        {"\"a\nb\"", "line 1, column 3: expected control characters to be escaped, found byte 0x0a"},
-        {"\"a\tb\"", "line 1, column 3: expected control characters to be escaped, found byte 0x09"},
+        {"\"a\nb\"",
+         "line 1, column 3: expected control characters to be escaped, found byte 0x0a"},
+        {"\"a\tb\"",
+         "line 1, column 3: expected control characters to be escaped, found byte 0x09"},
         {"\"\\x\"", "line 1, column 3: expected one of \" \\ / b f n r t u behind \\, found 'x'"},
         {"\"\\", "line 1, column 3: expected one of \" \\ / b f n r t u behind \\, found the end"},
         {"\"\\u12", "line 1, column 6: expected four hexadecimal digits, found the end"},
@@ -240,8 +277,8 @@ TEST(json_locates_in_bytes_lines_and_characters) {
 
 /* Surrogates in every combination: a pair is one character, everything else is an error. */
 TEST(json_surrogates_only_in_pairs) {
-    static const char *const unit[] = {"", "\\ud7ff", "\\ud800", "\\udbff", "\\udc00", "\\udfff",
-                                       "\\ue000", "x"};
+    static const char *const unit[] = {"",        "\\ud7ff", "\\ud800", "\\udbff",
+                                       "\\udc00", "\\udfff", "\\ue000", "x"};
     enum { UNITS = sizeof unit / sizeof *unit };
     for (int a = 0; a < UNITS; a++) {
         for (int b = 0; b < UNITS; b++) {
@@ -335,8 +372,11 @@ TEST(json_compares_strings_without_copying) {
         const char *text, *same;
         size_t size;
     } table[] = {
-        {"\"name\"", "name", 4}, {"\"n\\u0061m\\u0065\"", "name", 4}, {"\"\"", "", 0},
-        {"\"a\\u0000b\"", "a\0b", 3}, {"\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80", 4},
+        {"\"name\"", "name", 4},
+        {"\"n\\u0061m\\u0065\"", "name", 4},
+        {"\"\"", "", 0},
+        {"\"a\\u0000b\"", "a\0b", 3},
+        {"\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80", 4},
         {"\"\\\\\"", "\\", 1},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -434,12 +474,22 @@ static void check_find(const char *text, const char *path, const char *expected)
 
 TEST(json_find_walks_to_a_path) {
     static const char *const table[][2] = {
-        {"items[1].id", "7"}, {"items[2].id", "8"}, {"items[2]", "{\"id\":8}"},
-        {"items[1].tags[1][1]", "\"x\""}, {"items[1].tags[2]", "[]"},
+        {"items[1].id", "7"},
+        {"items[2].id", "8"},
+        {"items[2]", "{\"id\":8}"},
+        {"items[1].tags[1][1]", "\"x\""},
+        {"items[1].tags[2]", "[]"},
         {"items", "[{\"id\":7,\"tags\":[[\"x\"],[]]},{\"id\":8}]"},
-        {"[\"a.b\"].c", "1"}, {"[\"a.b\"][\"c\"]", "1"}, {"[\"\\u0061.b\"].c", "1"},
-        {"e\xc3\xa9", "\"e\""}, {"[\"e\\u00e9\"]", "\"e\""}, {"[\"\"][\"\"]", "5"},
-        {"n", "null"}, {"1", "\"one\""}, {"[\"q\\\"\"]", "2"}, {"q\"", "2"},
+        {"[\"a.b\"].c", "1"},
+        {"[\"a.b\"][\"c\"]", "1"},
+        {"[\"\\u0061.b\"].c", "1"},
+        {"e\xc3\xa9", "\"e\""},
+        {"[\"e\\u00e9\"]", "\"e\""},
+        {"[\"\"][\"\"]", "5"},
+        {"n", "null"},
+        {"1", "\"one\""},
+        {"[\"q\\\"\"]", "2"},
+        {"q\"", "2"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         check_find(DOCUMENT, table[i][0], table[i][1]);
@@ -451,8 +501,19 @@ TEST(json_find_walks_to_a_path) {
 
 TEST(json_find_says_what_is_not_there) {
     static const char *const absent[] = {
-        "item", "items[3]", "items[1].id.x", "items[1].id[1]", "items.id", "n.x", "[1]", "items[\"1\"]",
-        "items[18446744073709551616]", "items[18446744073709551617]", "[\"1\"].x", "a", "item\\u0073",
+        "item",
+        "items[3]",
+        "items[1].id.x",
+        "items[1].id[1]",
+        "items.id",
+        "n.x",
+        "[1]",
+        "items[\"1\"]",
+        "items[18446744073709551616]",
+        "items[18446744073709551617]",
+        "[\"1\"].x",
+        "a",
+        "item\\u0073",
     };
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         check_find(DOCUMENT, absent[i], "not_found: there is no value at the path");
@@ -491,17 +552,20 @@ TEST(json_find_refuses_a_malformed_path) {
 /* The answer is that of decoding all and indexing then. */
 TEST(json_find_agrees_with_decoding) {
     check_find("{\"a\":1,\"a\":2}", "a", "2");
-    check_find("{\"a\":{\"b\":1},\"a\":{\"c\":2}}", "a.b", "not_found: there is no value at the path");
+    check_find("{\"a\":{\"b\":1},\"a\":{\"c\":2}}", "a.b",
+               "not_found: there is no value at the path");
     check_find("{\"a\":{\"b\":1},\"a\":5}", "a.b", "not_found: there is no value at the path");
     check_find("{\"a\":5,\"a\":{\"b\":1,\"b\":2},\"c\":0}", "a.b", "2");
     check_find("{\"a\":[1,2],\"\\u0061\":[3]}", "a[2]", "not_found: there is no value at the path");
     check_find("{\"a\":1} x", "a",
                "bad_json: line 1, column 9: expected nothing behind the value, found 'x'");
     check_find("[1,[2,}]", "[1]", "bad_json: line 1, column 7: expected a value, found '}'");
-    check_find("[1,\n1e999]", "[1]", "bad_json: line 2, column 1: a number over the range of a double");
+    check_find("[1,\n1e999]", "[1]",
+               "bad_json: line 2, column 1: a number over the range of a double");
     check_find("", "a", "bad_json: line 1, column 1: expected a value, found the end");
     check_find("5", "a", "not_found: there is no value at the path");
-    check_find("5 5", "a", "bad_json: line 1, column 3: expected nothing behind the value, found '5'");
+    check_find("5 5", "a",
+               "bad_json: line 1, column 3: expected nothing behind the value, found '5'");
 }
 
 TEST(json_find_keeps_the_limits) {
@@ -614,8 +678,8 @@ TEST(json_writer_reports_a_full_buffer_and_no_memory) {
 /* Whatever a text ends with, it fits exactly; and without memory that is what is said. */
 TEST(json_writer_needs_no_more_than_it_writes) {
     static const char *const texts[] = {
-        "\"\\\"\"", "\"\\u0001\"", "\"\xc3\xa9\"", "\"abc\"", "-5", "0.5", "null", "true", "false",
-        "[]", "{}", "{\"a\":1}", "[[1],\"\\n\"]",
+        "\"\\\"\"", "\"\\u0001\"", "\"\xc3\xa9\"", "\"abc\"", "-5",        "0.5",           "null",
+        "true",     "false",       "[]",           "{}",      "{\"a\":1}", "[[1],\"\\n\"]",
     };
     owner p;
     pn_buf out;
@@ -812,7 +876,8 @@ static void write_random(pn_json_writer *w, pn_rand *r, unsigned depth) {
     case 3: pn_json_write_double(w, isfinite(number) ? number : 0.5); return;
     case 4: pn_json_write_double(w, (double)(bits % 100000) / 100); return;
     case 5: write_random_string(w, r, false); return;
-    case 6: case 7: {
+    case 6:
+    case 7: {
         pn_json_begin_array(w);
         for (uint64_t n = pn_rand_below(r, 6); n > 0; n--) write_random(w, r, depth + 1);
         pn_json_end_array(w);
@@ -888,7 +953,8 @@ TEST(json_agrees_with_cjson_where_cjson_is_exact) {
         pn_json_reader_init(&r, text, out.size, NULL);
         pn_json_writer_init(&w, &again, indent, 0);
         CHECK_EQ(copy(&r, &w), 0);
-        CHECK_EQ(again.size, out.size); /* decode(encode(x)) is x, so encoding it again changes nothing */
+        CHECK_EQ(again.size,
+                 out.size); /* decode(encode(x)) is x, so encoding it again changes nothing */
         CHECK_MEM(again.data, out.data, out.size);
         cJSON *tree = cJSON_ParseWithLength(text, out.size);
         CHECK(tree != NULL);

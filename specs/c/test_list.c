@@ -14,7 +14,8 @@ typedef struct model {
 } model;
 
 static void model_insert(model *m, int list, int at, int node) {
-    memmove(&m->item[list][at + 1], &m->item[list][at], (size_t)(m->count[list] - at) * sizeof(int));
+    memmove(&m->item[list][at + 1], &m->item[list][at],
+            (size_t)(m->count[list] - at) * sizeof(int));
     m->item[list][at] = node;
     m->count[list]++;
 }
@@ -59,7 +60,9 @@ TEST(list_agrees_with_its_model) {
         int other = (list + 1) % LISTS;
         bool linked = pn_list_linked(&nodes[node]);
         switch (pn_rand_below(&r, 8)) {
-        case 0: case 1: case 2:
+        case 0:
+        case 1:
+        case 2:
             if (linked) break;
             pn_list_push(&heads[list], &nodes[node]);
             model_insert(&m, list, m.count[list], node);
@@ -69,7 +72,8 @@ TEST(list_agrees_with_its_model) {
             pn_list_push_front(&heads[list], &nodes[node]);
             model_insert(&m, list, 0, node);
             break;
-        case 4: case 5:
+        case 4:
+        case 5:
             pn_list_remove(&nodes[node]); /* harmless when it is in none */
             pn_list_remove(&nodes[node]);
             model_remove(&m, node);
@@ -84,9 +88,7 @@ TEST(list_agrees_with_its_model) {
             model_remove(&m, m.item[list][0]);
             break;
         }
-        default:
-            pn_list_splice(&heads[list], &heads[other]);
-            model_splice(&m, list, other);
+        default: pn_list_splice(&heads[list], &heads[other]); model_splice(&m, list, other);
         }
         compare(&m, heads, nodes);
     }

@@ -91,7 +91,8 @@ TEST(log_lines_are_cut_to_the_limit) {
         CHECK_EQ(strcspn(s.text, "\n"), s.size - 1);
     }
     s.log.json = true;
-    static const char *const pieces[] = {"m", "\x01", "\"", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xff"};
+    static const char *const pieces[] = {"m",   "\x01", "\"", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                                         "\xff"};
     for (size_t p = 0; p < sizeof pieces / sizeof *pieces; p++) {
         for (size_t size = 600; size < sizeof message / 2; size += 11) {
             message[0] = '\0';
@@ -119,7 +120,8 @@ TEST(log_quote_is_json_and_fits) {
                                    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\\u0000end\"";
     CHECK_EQ(n, sizeof expected - 1);
     CHECK_MEM(out, expected, n);
-    for (size_t room = 2; room <= n; room++) { /* cut anywhere it is still a string, and a beginning */
+    for (size_t room = 2; room <= n;
+         room++) {                  /* cut anywhere it is still a string, and a beginning */
         char *exact = malloc(room); /* of just that room, for the sanitizer */
         CHECK(exact != NULL);
         size_t used = pn_log_quote(exact, room, text, sizeof text - 1);

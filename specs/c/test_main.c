@@ -47,7 +47,8 @@ _Noreturn void pn_test_skip(const char *reason) {
 static bool wanted(const pn_test *test, char **names, int count) {
     if (count == 0) return true;
     for (int i = 0; i < count; i++) {
-        if (strstr(test->file, names[i]) != NULL || strstr(test->name, names[i]) != NULL) return true;
+        if (strstr(test->file, names[i]) != NULL || strstr(test->name, names[i]) != NULL)
+            return true;
     }
     return false;
 }

@@ -244,7 +244,8 @@ TEST(smap_without_memory_stays_as_it_was) {
         int64_t live = pn_ledger_live(&o.ledger);
         for (int64_t more = 0;; more += 7) {
             o.ledger.limit_bytes = live + more;
-            for (size_t known = 0; known < k; known++) { /* replacing needs nothing, also when full */
+            for (size_t known = 0; known < k;
+                 known++) { /* replacing needs nothing, also when full */
                 size_t size = text_key(known, text);
                 CHECK_EQ(pn_smap_set(&map, text, size, (void *)(known + 1)), 0);
             }

@@ -206,8 +206,10 @@ TEST(process_has_its_folder_environment_and_signals) {
     fixture f;
     begin(&f);
     pn_process_options options = {
-        .argv = shell("pwd; echo $COLOUR$HOME; grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2;"
-                      "ls /proc/self/fd | wc -l"),
+        /* 32 and 33 are libc's own: posix_spawn leaves them ignored, as under make, and nobody may
+         * change that. */
+        .argv = shell("pwd; echo $COLOUR$HOME; grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2 |"
+                      " sed 's/0000000180000000/0000000000000000/'; ls /proc/self/fd | wc -l"),
         .env = env,
         .cwd = "/usr",
     };

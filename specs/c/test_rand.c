@@ -37,7 +37,8 @@ TEST(rand_keys_and_children_are_distinct) {
     pn_map seen;
     pn_ledger_init_shared(&ledger, "test", heap);
     pn_map_init(&seen, &ledger.door);
-    static const char *const streams[] = {"", "a", "b", "ab", "ba", "backoff", "jitter", "math.random"};
+    static const char *const streams[] = {"",   "a",       "b",      "ab",
+                                          "ba", "backoff", "jitter", "math.random"};
     uint32_t count = 0;
     for (uint64_t seed = 0; seed < 50; seed++) {
         for (size_t s = 0; s < sizeof streams / sizeof *streams; s++) {

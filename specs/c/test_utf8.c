@@ -22,8 +22,9 @@ static size_t reference_length(const uint8_t *u, size_t left) {
 
 static void compare(const uint8_t *u, size_t size) {
     if (pn_utf8_length((const char *)u, size) == reference_length(u, size)) return;
-    pn_test_fail(__FILE__, __LINE__, "%02x %02x %02x %02x (%zu bytes): %zu, expected %zu", u[0], u[1],
-                 u[2], u[3], size, pn_utf8_length((const char *)u, size), reference_length(u, size));
+    pn_test_fail(__FILE__, __LINE__, "%02x %02x %02x %02x (%zu bytes): %zu, expected %zu", u[0],
+                 u[1], u[2], u[3], size, pn_utf8_length((const char *)u, size),
+                 reference_length(u, size));
 }
 
 TEST(utf8_length_agrees_with_the_definition_everywhere) {
@@ -33,7 +34,8 @@ TEST(utf8_length_agrees_with_the_definition_everywhere) {
         compare(u, 4);
     }
     static const uint8_t last[] = {0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xff};
-    for (uint32_t bytes = 0; bytes < 1u << 19; bytes++) { /* what can begin four bytes, and around */
+    for (uint32_t bytes = 0; bytes < 1u << 19;
+         bytes++) { /* what can begin four bytes, and around */
         for (size_t i = 0; i < sizeof last; i++) {
             uint8_t u[4] = {(uint8_t)(0xf0 | bytes >> 16), (uint8_t)(bytes >> 8), (uint8_t)bytes,
                             last[i]};

@@ -139,8 +139,17 @@ TEST(wheel_equal_ticks_fire_in_start_order_across_levels) {
     struct fixture f;
     struct logged t[64];
     struct log log;
-    static const uint64_t left[] = {
-        HUNDRED_YEARS_MS, 1ULL << 33, 1ULL << 25, 1ULL << 24, 1ULL << 13, 5000, 4096, 4095, 100, 2, 1};
+    static const uint64_t left[] = {HUNDRED_YEARS_MS,
+                                    1ULL << 33,
+                                    1ULL << 25,
+                                    1ULL << 24,
+                                    1ULL << 13,
+                                    5000,
+                                    4096,
+                                    4095,
+                                    100,
+                                    2,
+                                    1};
     enum { N = sizeof left / sizeof *left };
     int ids[N];
     for (uint64_t odd = 0; odd < 5000; odd += 617) {

@@ -69,7 +69,8 @@ static int write_token(pn_json_writer *w, const pn_json_reader *r) {
 static void check_error(const pn_json_reader *r, size_t size) {
     char message[PN_JSON_MESSAGE_BYTES];
     pn_json_place place = pn_json_locate(r);
-    PROPERTY(place.offset <= size && place.line <= place.offset + 1 && place.column <= place.offset + 1);
+    PROPERTY(place.offset <= size && place.line <= place.offset + 1 &&
+             place.column <= place.offset + 1);
     PROPERTY(strlen(pn_json_message(r, message)) < sizeof message);
     PROPERTY(r->err == PN_EBAD_JSON || r->err == PN_ETOO_DEEP);
 }
@@ -176,7 +177,8 @@ static void check_tree(pn_json_reader *r, const cJSON *item) {
 /* The last member of that name, the index-th element, or NULL. */
 static const cJSON *child_of(const cJSON *item, const char *name, size_t size, long index) {
     const cJSON *found = NULL;
-    if (item == NULL || (item->type & 0xff) != (name != NULL ? cJSON_Object : cJSON_Array)) return NULL;
+    if (item == NULL || (item->type & 0xff) != (name != NULL ? cJSON_Object : cJSON_Array))
+        return NULL;
     for (const cJSON *c = item->child; c != NULL; c = c->next) {
         if (name == NULL) {
             if (--index == 0) return c;
@@ -195,7 +197,8 @@ static bool walk_tree(const cJSON *item, text path, const cJSON **found) {
         if (*p == '[') {
             long index = 0;
             p++;
-            while (p < end && *p >= '0' && *p <= '9' && index < 100000) index = index * 10 + *p++ - '0';
+            while (p < end && *p >= '0' && *p <= '9' && index < 100000)
+                index = index * 10 + *p++ - '0';
             if (p == end || *p++ != ']' || index == 0 || start[1] == '0') return false;
             item = child_of(item, NULL, 0, index);
         } else {
@@ -221,7 +224,8 @@ static void check_cjson(text t, text path) {
     pn_json_read(&r);
     check_tree(&r, tree);
     const cJSON *expected;
-    bool has_nul = memmem(t.bytes, t.size, "\\u0000", 6) != NULL; /* in a key it would be another key */
+    bool has_nul =
+        memmem(t.bytes, t.size, "\\u0000", 6) != NULL; /* in a key it would be another key */
     if (!has_nul && walk_tree(tree, path, &expected)) {
         int err = pn_json_find(t.bytes, t.size, path.bytes, path.size, NULL, &r);
         PROPERTY(err == (expected != NULL ? 0 : PN_ENOT_FOUND));
@@ -252,7 +256,8 @@ static void check_find(text t, text path, bool accepted) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *line = memchr(data, '\n', size);
-    size_t path_size = line != NULL ? (size_t)(line - data) : 0, skip = line != NULL ? path_size + 1 : 0;
+    size_t path_size = line != NULL ? (size_t)(line - data) : 0,
+           skip = line != NULL ? path_size + 1 : 0;
     char *path_bytes = fuzz_copy(data, path_size), *bytes = fuzz_copy(data + skip, size - skip);
     text path = {path_bytes, path_size}, t = {bytes, size - skip};
     bool accepted = accepts(t);

@@ -15,9 +15,8 @@
 
 #define NUMBER_LONG 60 /* what is longer may be refused */
 
-static const char grammar[] =
-    "^" SPACE "(count|rate|value|avg|min|max|med|p\\((" NUMBER ")\\))" SPACE
-    "(>=|<=|===|==|!=|>|<)" SPACE "(" NUMBER ")" SPACE "$";
+static const char grammar[] = "^" SPACE "(count|rate|value|avg|min|max|med|p\\((" NUMBER
+                              ")\\))" SPACE "(>=|<=|===|==|!=|>|<)" SPACE "(" NUMBER ")" SPACE "$";
 
 enum { PERCENT = 2, OPERATOR = 5, VALUE = 6, GROUPS = 9 };
 
@@ -69,7 +68,8 @@ static void check_entry(const char *text, size_t size) {
     size_t metric_end = parts.metric_at + parts.metric_size;
     PROPERTY(metric_end < parts.expression_at && parts.expression_at <= size);
     PROPERTY(text[parts.expression_at - 1] == ':');
-    if (parts.metric_size == 0) return; /* no metric has such a name: refused when it is looked up */
+    if (parts.metric_size == 0)
+        return; /* no metric has such a name: refused when it is looked up */
     PROPERTY(text[parts.metric_at] != ' ' && text[metric_end - 1] != ' ');
 }
 

@@ -10,11 +10,11 @@
 #include "base/units.h"
 #include "specs/fuzz/fuzz.h"
 
-#define NUMBER "[0-9]+(\\.[0-9]+)?"
+#define NUMBER     "[0-9]+(\\.[0-9]+)?"
 #define PART(unit) "(" NUMBER unit ")?"
 
-static const char duration_grammar[] = "^(" NUMBER "|" PART("h") PART("m") PART("s") PART("ms") PART("us")
-    PART("ns") ")$";
+static const char duration_grammar[] =
+    "^(" NUMBER "|" PART("h") PART("m") PART("s") PART("ms") PART("us") PART("ns") ")$";
 static const char size_grammar[] = "^" NUMBER "(B|KB|MB|GB|TB)?$";
 
 /* Whether the grammar has the text; each is compiled once. */
@@ -27,8 +27,9 @@ static long double factor_of(const char *unit, size_t size, long double bare) {
     static const struct {
         const char *name;
         long double factor;
-    } units[] = {{"h", 3600e9L}, {"m", 60e9L}, {"s", 1e9L}, {"ms", 1e6L}, {"us", 1e3L}, {"ns", 1},
-                 {"B", 1}, {"KB", 0x1p10L}, {"MB", 0x1p20L}, {"GB", 0x1p30L}, {"TB", 0x1p40L}};
+    } units[] = {{"h", 3600e9L},  {"m", 60e9L},    {"s", 1e9L},    {"ms", 1e6L},
+                 {"us", 1e3L},    {"ns", 1},       {"B", 1},       {"KB", 0x1p10L},
+                 {"MB", 0x1p20L}, {"GB", 0x1p30L}, {"TB", 0x1p40L}};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         bool is_it = strlen(units[i].name) == size && memcmp(units[i].name, unit, size) == 0;
         if (is_it) return units[i].factor;
