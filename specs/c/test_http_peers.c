@@ -23,8 +23,6 @@
 
 #define MS 1000000ULL
 
-extern char **environ;
-
 /* ---- children ---- */
 
 static pid_t spawn(const char *const *argv, const char *output) {

@@ -27,7 +27,7 @@ for source in runtime/base/*.c runtime/memory/*.c runtime/core/*.c runtime/net/*
   $cc $flags -w -c "$source" -o "$object"
   ar qc "$archive" "$object"
 done
-sh scripts/dev/embed.sh $(find scripts/perilune -name '*.lua' | sort) >"$out/embed.S"
+find scripts/perilune -name '*.lua' | sort | xargs sh scripts/dev/embed.sh >"$out/embed.S"
 $cc -c "$out/embed.S" -o "$out/embed.o"
 ar qc "$archive" "$out/embed.o"
 ranlib "$archive"
