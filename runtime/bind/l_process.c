@@ -28,6 +28,7 @@ typedef struct box {
     pn_process_state seen_state;
     bool seen_gone;
     uint64_t seen_writes;
+    uint64_t changes, viewed; /* so far; of these, before the last view */
 } box;
 
 static pn_io *io_of(lua_State *L) { return &pn_lua_worker(pn_lua_of(L))->io; }
@@ -90,6 +91,7 @@ static void on_change(pn_process *p, void *context) {
     b->seen_gone = p->is_gone;
     b->seen_writes = p->writes_done;
     if (p->is_gone) forget_handle(b);
+    b->changes++;
     if (is_news) wake(&b->waiters, 0);
     wake(&b->watchers, 0);
 }
@@ -391,12 +393,11 @@ static int l_create(lua_State *L) {
     return 1;
 }
 
-/* Waits until it runs: true; or it cannot. */
-static int started(lua_State *L, int status, lua_KContext context) {
-    (void)status, (void)context;
-    box *b = lua_touserdata(L, 1);
-    pn_task *task = pn_task_woken(L);
-    if (task->code != 0) return pn_push_error(L, task->code, NULL);
+static int started(lua_State *L, int status, lua_KContext context);
+
+/* Waits until it runs: true; or it cannot. It may have come to that already: the task may have been
+ * pre-empted since it made the process. */
+static int wait_for_start(lua_State *L, box *b) {
     if (b->process == NULL) return push_closed(L);
     if (b->process->state == PN_PROCESS_FAILED) return push_start_error(L, 1, b->process->err);
     if (b->process->state == PN_PROCESS_STARTING) {
@@ -406,11 +407,17 @@ static int started(lua_State *L, int status, lua_KContext context) {
     return 1;
 }
 
+static int started(lua_State *L, int status, lua_KContext context) {
+    (void)status, (void)context;
+    pn_task *task = pn_task_woken(L);
+    if (task->code != 0) return pn_push_error(L, task->code, NULL);
+    return wait_for_start(L, lua_touserdata(L, 1));
+}
+
 static int l_process_await_start(lua_State *L) {
     box *b = check_box(L);
     lua_settop(L, 1);
-    if (b->process == NULL) return push_closed(L);
-    return wait_in(L, &b->waiters, PN_NO_TIMEOUT, 0, started);
+    return wait_for_start(L, b);
 }
 
 /* ---- its end ---- */
@@ -567,7 +574,9 @@ static pn_probe *start_probe(lua_State *L, int host) {
 
 static void on_attempt(pn_probe *probe, void *context) {
     box *b = context;
-    if (probe->is_open) wake(&b->watchers, 0);
+    if (!probe->is_open) return;
+    b->changes++;
+    wake(&b->watchers, 0);
 }
 
 /* _watch(timeout[, host, port]): an alarm, and a probe. */
@@ -594,8 +603,9 @@ static int l_process_unwatch(lua_State *L) {
 }
 
 /* "exited", "late" or "running"; and whether the probe has found the port open. */
-static int push_view(lua_State *L, const box *b) {
+static int push_view(lua_State *L, box *b) {
     const pn_process *p = b->process;
+    b->viewed = b->changes;
     bool runs = p != NULL && p->state == PN_PROCESS_RUNNING;
     lua_pushstring(L, !runs ? "exited" : p->has_rung ? "late" : "running");
     lua_pushboolean(L, b->probe != NULL && b->probe->is_open);
@@ -615,6 +625,7 @@ static int l_process_await_change(lua_State *L) {
     box *b = check_box(L);
     lua_settop(L, 1);
     if (b->process == NULL) return push_closed(L);
+    if (b->viewed != b->changes) return push_view(L, b); /* the task has been pre-empted since */
     return wait_in(L, &b->watchers, PN_NO_TIMEOUT, 0, changed);
 }
 

@@ -146,6 +146,35 @@ describe("process.spawn", function()
   end)
 end)
 
+-- What happens between two steps of spawn, while its task is pre-empted.
+describe("news that come before somebody waits", function()
+  local function within(method, proc) return timer.with_timeout("20s", method, proc) end
+
+  it("are the start", function()
+    for _, program in ipairs { "true", "sleep" } do
+      local proc <close> = process._create { program, "60" }
+      timer.sleep("200ms")
+      assert.is_true(within(proc._await_start, proc))
+    end
+    local none <close> = process._create { "no-such-program" }
+    timer.sleep("200ms")
+    assert.equal("ENOENT", select(3, within(none._await_start, none)))
+  end)
+
+  it("are the alarm, the output, the exit", function()
+    local late <close> = assert(process.spawn { "sleep", "60" })
+    late:_watch("1ms")
+    late:_view()
+    timer.sleep("100ms")
+    assert.equal("late", (within(late._await_change, late)))
+    local over <close> = assert(process.spawn { "true" })
+    over:_watch("60s")
+    over:_view()
+    over:wait("20s")
+    assert.equal("exited", (within(over._await_change, over)))
+  end)
+end)
+
 describe("a process's output", function()
   it("is kept up to a limit, the latest", function()
     local proc <close> = assert(sh("head -c 100000 /dev/zero | tr '\\0' x; echo end",
