@@ -27,7 +27,7 @@ describe("run", function()
           print("init", vu.id, data.word, data.list[2], vu.iteration)
         end,
         default = function(vu, data)
-          timer.sleep(vu.id)
+          timer.sleep(vu.id == 1 and 1 or 2.5)
           vu.state.count = vu.state.count + 1
           print("iteration", vu.id, vu.iteration, data.word, vu.scenario)
         end,
@@ -39,8 +39,8 @@ describe("run", function()
     assert.equal(table.concat({
       "setup",
       "init 1 data 2.5 0", "init 2 data 2.5 0",
-      "iteration 1 0 data default", "iteration 2 0 data default", "iteration 1 1 data default",
-      "iteration 1 2 data default", "done 1 3 data", "done 2 1 data",
+      "iteration 1 0 data default", "iteration 1 1 data default", "iteration 2 0 data default",
+      "done 2 1 data", "iteration 1 2 data default", "done 1 3 data",
       "teardown data", "summary passed", "",
     }, "\n"), (result.out:gsub("\t", " ")))
     assert.equal("", result.err)
@@ -433,7 +433,7 @@ describe("tasks of an iteration", function()
       }
     ]]
     fails_with(107, "perilune: 1 iteration ended with an error", result)
-    assert.is_truthy(result.err:find("error default: script.lua:9: in a task\n", 1, true), result.err)
+    assert.is_truthy(result.err:find("error default: script.lua:8: in a task\n", 1, true), result.err)
     says("second\n", result)
     says_not("NEVER", result)
   end)

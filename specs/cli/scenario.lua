@@ -4,12 +4,16 @@ local support = require "specs.support"
 
 local M = {}
 
+-- Nothing that a spec starts may outlive this; a run that hangs ends with exit code 124 or 137.
+local BOUND = "timeout -k 5 60 "
+
 --- Runs `perilune COMMAND FLAGS... FILE`: { code, out, err }, the file's path shown as "script.lua".
 function M.command(command, text, ...)
   local path = support.file(text)
-  local words = { command, ... }
-  table.insert(words, path)
-  local result = support.run(table.unpack(words))
+  local words = { BOUND .. support.quote(support.perilune), command }
+  for _, flag in ipairs { ... } do table.insert(words, support.quote(flag)) end
+  table.insert(words, support.quote(path))
+  local result = support.shell(table.concat(words, " "))
   os.remove(path)
   local pattern = path:gsub("%p", "%%%0")
   result.out = result.out:gsub(pattern, "script.lua")
@@ -23,11 +27,11 @@ function M.run(text, ...) return M.command("run", text, "--quiet", ...) end
 --- The same in virtual time.
 function M.virtual(text, ...) return M.run(text, "--virtual-time", ...) end
 
---- Runs it in a shell command: FILE stands for the file, PERILUNE for the binary.
+--- Runs it in a shell of its own: FILE stands for the file, PERILUNE for the binary.
 function M.shell(text, command)
   local path = support.file(text)
   command = command:gsub("PERILUNE", (support.quote(support.perilune):gsub("%%", "%%%%")))
-  local result = support.shell((command:gsub("FILE", path)))
+  local result = support.shell(BOUND .. "sh -c " .. support.quote((command:gsub("FILE", path))))
   os.remove(path)
   return result
 end
