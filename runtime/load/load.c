@@ -220,7 +220,7 @@ static int register_uncorrected(pn_load *load) {
 static void make_run(pn_load *load, uint32_t i) {
     unsigned workers = load->runtime->worker_count;
     pn_scenario_run *run = &load->runs[i];
-    pn_scenario_run_init(run, &load->scenarios[i], &load->parts[i * workers], workers);
+    pn_scenario_run_init(run, &load->scenarios[i], &load->parts[(size_t)i * workers], workers);
     run->has_uncorrected = load->is_open;
     run->uncorrected_iteration_id = load->uncorrected_iteration_id;
     run->uncorrected_request_id = load->uncorrected_request_id;

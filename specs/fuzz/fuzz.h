@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A copy of exactly so many bytes, so that a read past them is seen. Never NULL; free() it. */
 static inline void *fuzz_copy(const void *bytes, size_t size) {
-    void *copy = malloc(size > 0 ? size : 1);
+    void *copy = calloc(1, size > 0 ? size : 1);
     if (copy == NULL) abort();
     if (size > 0) memcpy(copy, bytes, size);
     return copy;
