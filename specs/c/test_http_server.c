@@ -976,7 +976,7 @@ TEST(server_sent_events) {
 
 TEST(server_on_a_unix_socket) {
     char path[64];
-    snprintf(path, sizeof path, "/tmp/pn-server-%d.sock", (int)getpid());
+    snprintf(path, sizeof path, P_tmpdir "/pn-server-%d.sock", (int)getpid());
     scene s;
     open_hall(&s, (pn_http_server_options){.socket_path = pn_text_of(path)});
     raw_open_unix(&s.c, path);
