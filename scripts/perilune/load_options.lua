@@ -121,7 +121,7 @@ local function check_scenario(name, scenario)
   local found = check_pairs("env", scenario.env) or check_pairs("tags", scenario.tags)
   if found then return found end
   local ok, message, key = load._scenario(name, executor, split_scenario(scenario))
-  if not ok then return { key = key, message = message } end
+  if not ok then return { key = message:match("^([%w_]+): ") or key, message = message } end
 end
 
 local function check_scenarios(scenarios)
@@ -163,7 +163,8 @@ local function read_threshold(metric, value)
     end
   end
   if type(one.text) ~= "string" then
-    return nil, problem("threshold", 'an expression like "p(95)<200" expected, got %s',
+    local key = type(value) == "table" and "threshold" or metric
+    return nil, problem(key, 'an expression like "p(95)<200" expected, got %s',
       show(one.text))
   end
   local ok, why = load._check_threshold(one.text, metric == nil)
@@ -261,8 +262,8 @@ local function check_shortcut_values(options)
   end
   local ok, message, key = load._scenario("default", executor, values)
   if ok then return nil end
-  if key == "max_duration" then key = "duration" end
-  return { message = message:gsub("^max_duration", "duration"), key = key }
+  message = message:gsub("^max_duration", "duration")
+  return { key = message:match("^([%w_]+): ") or key, message = message }
 end
 
 local function check_options(options)
