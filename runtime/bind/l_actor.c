@@ -414,11 +414,16 @@ static int informed(lua_State *L, int status, lua_KContext context) {
     actor_info info;
     pn_task *task = pn_task_current(L);
     pn_msg *reply = task->msg;
-    int code = reply != NULL ? (int)(int64_t)reply->extra : task->code;
+    int code = task->code;
     task->msg = NULL;
     task->wait_ref = 0;
-    if (code == 0) memcpy(&info, pn_msg_payload(reply), sizeof info);
-    if (reply != NULL) pn_msg_destroy(worker_of(L), reply, 0);
+    if (reply != NULL) {
+        code = (int)(int64_t)reply->extra;
+        if (code == 0) memcpy(&info, pn_msg_payload(reply), sizeof info);
+        pn_msg_destroy(worker_of(L), reply, 0);
+    } else {
+        pn_assert(code != 0);
+    }
     pn_task_woken(L);
     if (code == PN_ENOPROC) return push_unknown(L, 1);
     if (code != 0) return pn_push_error(L, code, NULL);

@@ -1,6 +1,6 @@
 /*
- * perilune.load: for the controller of a run (scripts/perilune/load_*.lua), and for nobody else; so all
- * names begin with _. The controller decides what happens when; here are its hands.
+ * perilune.load: for the controller of a run (scripts/perilune/load_*.lua), and for nobody else; so
+ * all names begin with _. The controller decides what happens when; here are its hands.
  */
 #include "bind/load.h"
 
@@ -150,8 +150,8 @@ static bool fill_options(lua_State *L, int index, pn_scenario *s, char *message,
     return pn_scenario_complete(s, message) == 0;
 }
 
-/* (name, executor, options[, exec, is_function, env, tags]): checks a scenario; with exec, adds it. true,
- * or nil, a message, the key at fault. The options' keys are known to the executor. */
+/* (name, executor, options[, exec, is_function, env, tags]): checks a scenario; with exec, adds it.
+ * true, or nil, a message, the key at fault. The options' keys are known to the executor. */
 static int l_scenario(lua_State *L) {
     char message[PN_LOAD_MESSAGE_BYTES] = "";
     size_t size;
@@ -497,8 +497,8 @@ static int l_progress(lua_State *L) {
     return 1;
 }
 
-/* elapsed seconds, active users, users made, complete and interrupted iterations, users at most, seconds
- * at most. */
+/* elapsed seconds, active users, users made, complete and interrupted iterations, users at most,
+ * seconds at most. */
 static int l_counts(lua_State *L) {
     const pn_load *load = load_of(L);
     pn_load_counts c = pn_load_counts_get(load);

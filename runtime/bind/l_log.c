@@ -4,8 +4,8 @@
  * An entry is one line of at most PN_LOG_LINE_MAX_BYTES, written at once, so entries of all workers
  * and processes stay whole. Logging does not fail for what it is given: what JSON cannot say is
  * shown as tostring shows it; of what does not fit, long texts are cut first, then fields left out,
- * and the entry says "cut". A logger owns a table of plain values, copies, and travels as their JSON
- * text.
+ * and the entry says "cut". A logger owns a table of plain values, copies, and travels as their
+ * JSON text.
  */
 #include "bind/bind.h"
 

@@ -9,8 +9,8 @@
 
 #define LAG_INTERVAL_NS (100 * PN_NS_PER_MS) /* how often the event loop's lag is measured */
 
-/* What a worker has while the run is on. The worker's memory, because the alarm's handle outlives the
- * run: it is closed with the worker. */
+/* What a worker has while the run is on. The worker's memory, because the alarm's handle outlives
+ * the run: it is closed with the worker. */
 typedef struct pn__gear {
     pn_alarm alarm;
     pn_timer lag_timer;
@@ -220,7 +220,7 @@ static int register_uncorrected(pn_load *load) {
 static void make_run(pn_load *load, uint32_t i) {
     unsigned workers = load->runtime->worker_count;
     pn_scenario_run *run = &load->runs[i];
-    pn_scenario_run_init(run, &load->scenarios[i], &load->parts[i * workers], workers);
+    pn_scenario_run_init(run, &load->scenarios[i], &load->parts[(size_t)i * workers], workers);
     run->has_uncorrected = load->is_open;
     run->uncorrected_iteration_id = load->uncorrected_iteration_id;
     run->uncorrected_request_id = load->uncorrected_request_id;

@@ -1,8 +1,9 @@
--- What `perilune run` and `perilune inspect` run: loads the scenario, decides what happens when, shows it.
+-- What `perilune run` and `perilune inspect` run: loads the scenario, decides what happens when,
+-- shows it.
 --
--- Order: load and validate (nothing runs before all of it is good); setup; users and their init; the run;
--- done of each user; teardown; the verdict, the summary. The exit code is the first thing that went wrong
--- (docs/load.md, "Exit codes").
+-- Order: load and validate (nothing runs before all of it is good); setup; users and their init;
+-- the run; done of each user; teardown; the verdict, the summary. The exit code is the first thing
+-- that went wrong (docs/load.md, "Exit codes").
 
 local actor = require "perilune.actor"
 local load = require "perilune.load"
@@ -225,8 +226,8 @@ local function guard(outcome, name, timeout, fn, ...)
   load._tell()
 end
 
--- "done" and the result; "error"; "timeout" and a sentence; "stopped". In a task of its own, so that a
--- stop of the run can end it.
+-- "done" and the result; "error"; "timeout" and a sentence; "stopped". In a task of its own, so
+-- that a stop of the run can end it.
 local function call_hook(name, timeout, may_stop, fn, ...)
   local outcome = {}
   load._hook(name)

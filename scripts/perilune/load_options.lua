@@ -1,8 +1,8 @@
 -- The options of a load run: what they may be, and what several sources of them come to.
 --
--- A scenario table and its options are checked without being changed. What is wrong is a problem:
--- { message =, key = }, one sentence and the key it is about, by which the line in the script is found.
--- Sources are layers, each over the one before it: config file, script, environment, flags.
+-- A scenario table and its options are checked without being changed. What is wrong is a problem: {
+-- message =, key = }, one sentence and the key it is about, by which the line in the script is
+-- found. Sources are layers, each over the one before it: config file, script, environment, flags.
 
 local M = ...
 local load = require "perilune.load"
@@ -125,8 +125,8 @@ end
 
 local THRESHOLD_KEYS = { "threshold", "abort_on_fail", "delay_abort_eval" }
 
--- One threshold, as { metric =, text =, abort =, delay_ns = }; or nil and a problem. Without a metric the
--- text carries it.
+-- One threshold, as { metric =, text =, abort =, delay_ns = }; or nil and a problem. Without a
+-- metric the text carries it.
 local function read_threshold(metric, value)
   local one = { metric = metric, text = value, abort = false, delay_ns = 0 }
   if type(value) == "table" then
@@ -392,7 +392,8 @@ local function seconds_of(value, absent)
   return ns * 1e-9
 end
 
---- What a run is to do, from the scenario table and the layers: { name =, options =, is_above_script = }.
+---What a run is to do, from the scenario table and the layers: { name =, options =, is_above_script
+---= }.
 -- The layer named "script" is filled in. nil and a problem, with `layer` where it is one's.
 function M.plan(scenario, layers)
   local found = check_table(scenario)

@@ -1,5 +1,5 @@
--- What people see of a load run: header, progress, summary. Text only, from tables; nothing is asked of
--- the run here. The layout is k6's, so whoever reads one reads the other.
+-- What people see of a load run: header, progress, summary. Text only, from tables; nothing is
+-- asked of the run here. The layout is k6's, so whoever reads one reads the other.
 
 local M = ...
 
@@ -81,7 +81,8 @@ local function pad(text, to) return text .. (" "):rep(to - width(text)) end
 
 -- ---- header ----
 
---- What is going to run. `run`: script, outputs, vus_max, duration_max (text), scenarios { name, text }.
+---What is going to run. `run`: script, outputs, vus_max, duration_max (text), scenarios { name,
+---text }.
 function M.header(run)
   local lines = {
     "",
@@ -172,8 +173,8 @@ for name in pairs(UNCORRECTED) do BUILT_IN[name] = true end
 
 local function selector_of(metric) return metric.name:match("{(.*)}$") end
 
--- The metrics of one scenario or group, under the names of their metrics; the rest. In full mode each
--- scenario and group has a block of its own.
+-- The metrics of one scenario or group, under the names of their metrics; the rest. In full mode
+-- each scenario and group has a block of its own.
 local function split_details(metrics)
   local rest, blocks, by_title = {}, {}, {}
   for _, metric in ipairs(metrics) do
