@@ -14,7 +14,7 @@ end
 local function is_alive(pid)
   local file = io.open(("/proc/%d/stat"):format(pid))
   if not file then return false end
-  local state = file:read("a"):match(".*%) (%a)")
+  local state = (file:read("a") or ""):match(".*%) (%a)") -- nil: gone since it was opened
   file:close()
   return state ~= nil and state ~= "Z" and state ~= "X"
 end
