@@ -14,7 +14,7 @@ end
 local function is_alive(pid)
   local file = io.open(("/proc/%d/stat"):format(pid))
   if not file then return false end
-  local state = file:read("a"):match(".*%) (%a)")
+  local state = (file:read("a") or ""):match(".*%) (%a)") -- nil: gone since it was opened
   file:close()
   return state ~= nil and state ~= "Z" and state ~= "X"
 end
@@ -132,6 +132,24 @@ describe("process.spawn", function()
     proc:wait()
     here:close()
     assert.equal("4\n0000000000000000\n0000000000000000\n", proc:output())
+  end)
+
+  -- As happens to a task that is pre-empted between the steps of spawn.
+  it("sees what became of the program while it did not look", function()
+    local proc <close> = assert(process._create { "true" })
+    eventually(function() return proc.exit_code end, "the exit")
+    assert.is_true(proc:_await_start())
+    local none <close> = assert(process._create { "/no/such/program" })
+    timer.sleep("20ms")
+    assert.same({ nil, "cannot start /no/such/program: No such file or directory", "ENOENT" },
+      { none:_await_start() })
+    local other <close> = assert(sh("read x; echo ready; read x", { stdin = true }))
+    other:_watch("30s")
+    local state, _, count = other:_view()
+    assert.equal("running", state)
+    other:write("go on\n")
+    await_output(other, "ready")
+    assert.equal("running", (other:_await_change(count)))
   end)
 
   it("works from many tasks at once", function()
@@ -311,7 +329,8 @@ describe("readiness", function()
     local port = free_port()
     local folder = os.tmpname()
     os.remove(folder)
-    assert.equal(0, assert(process.spawn { "mkdir", "-p", folder }):wait())
+    local mkdir <close> = assert(process.spawn { "mkdir", "-p", folder })
+    assert.equal(0, mkdir:wait())
     local config <close> = with_file(([[
       daemon off; worker_processes 2; pid %s/pid; error_log stderr;
       events {}
@@ -328,7 +347,8 @@ describe("readiness", function()
       { process.spawn { "true", ready = { port = port } } })
     assert.is_true(nginx:close())
     assert.equal(0, nginx.exit_code)
-    process.spawn { "rm", "-r", folder }:wait()
+    local rm <close> = process.spawn { "rm", "-r", folder }
+    rm:wait()
   end)
 
   it("does not take a free port for an open one", function()
