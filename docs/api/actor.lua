@@ -439,7 +439,7 @@ function actor.dead_letters() end
 ---@field to perilune.actor.Pid
 ---@field from? perilune.actor.Pid
 ---@field type "message"|"request"
----@field reason string the code: `noproc`, `mailbox_full`
+---@field reason "exited"|"mailbox_full" its receiver had ended, or had no room
 ---@field time number seconds since 1970, UTC
 
 return actor
