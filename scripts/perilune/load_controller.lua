@@ -1,3 +1,4 @@
+-- internal: the load engine's Lua half, not for scripts.
 -- What `perilune run` and `perilune inspect` run: loads the scenario, decides what happens when,
 -- and shows it.
 --
