@@ -1,4 +1,5 @@
--- What the specs share: running code in a fresh actor, running the command, waiting for a condition.
+-- What the specs share: running code in a fresh actor, running the command, waiting for a
+-- condition.
 
 local actor = require "perilune.actor"
 local timer = require "perilune.timer"
@@ -88,6 +89,15 @@ local function read_all(path)
   local text = file:read("a")
   file:close()
   return text
+end
+
+local function is_sanitized() return read_all(M.perilune):find("__asan_init", 1, true) ~= nil end
+
+--- How many of `count` a stress spec takes: all, a tenth of them under a sanitizer, or what
+--- PERILUNE_STRESS says, a factor.
+function M.stress(count)
+  local factor = tonumber(os.getenv("PERILUNE_STRESS")) or is_sanitized() and 0.1 or 1
+  return math.max(1, math.floor(count * factor))
 end
 
 local function quote(text) return "'" .. tostring(text):gsub("'", "'\\''") .. "'" end

@@ -184,7 +184,6 @@ static int l_unlink(lua_State *L) {
     return 1;
 }
 
-/* Of an unknown name, too: its `down` comes with reason noproc, as that of a dead pid. */
 static int l_monitor(lua_State *L) {
     pn_pid pid = check_pid(L, 1);
     uint64_t ref;

@@ -54,4 +54,4 @@ static int l_sweep(lua_State *L) {
     return 2;
 }
 
-const luaL_Reg pn_leftovers_functions[] = {{"mark", l_mark}, {"sweep", l_sweep}, {NULL, NULL}};
+const luaL_Reg pn_leftovers_internals[] = {{"mark", l_mark}, {"sweep", l_sweep}, {NULL, NULL}};

@@ -141,10 +141,10 @@ static int scope_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg scope_metamethods[] = {
+static const luaL_Reg scope_internals[] = {
     {"__close", scope_close}, {"__gc", scope_close}, {NULL, NULL}};
 
-const pn_class pn_class_scope = {SCOPE_CLASS, NULL, scope_metamethods};
+const pn_class pn_class_scope = {SCOPE_CLASS, NULL, scope_internals};
 
 static int with_timeout_done(lua_State *L, int status, lua_KContext duration_ns) {
     pn_scope *scope = lua_touserdata(L, 2);

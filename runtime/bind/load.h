@@ -55,6 +55,14 @@ static inline const pn_labels *pn_labels_of(lua_State *L) {
     return pn_load_state_of(L)->base;
 }
 
+/* The same where nothing may be raised or made; NULL: none. */
+static inline const pn_labels *pn_labels_find(lua_State *L) {
+    const pn_task *task = pn_task_current(L);
+    if (PN_LIKELY(task != NULL && task->labels != NULL)) return task->labels;
+    const pn_load *load = pn_load_of(L);
+    return load != NULL ? load->base_labels : NULL;
+}
+
 static inline pn_metrics_shard *pn_shard_of(lua_State *L) {
     return pn_lua_worker(pn_lua_of(L))->metrics;
 }

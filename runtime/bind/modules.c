@@ -8,7 +8,7 @@ extern const luaL_Reg pn_json_functions[];
 extern const luaL_Reg pn_log_functions[];
 extern const luaL_Reg pn_process_functions[];
 extern const luaL_Reg pn_timer_functions[];
-extern const luaL_Reg pn_leftovers_functions[];
+extern const luaL_Reg pn_leftovers_internals[];
 extern const luaL_Reg pn_http_functions[];
 extern const luaL_Reg pn_run_functions[];
 extern const luaL_Reg pn_metrics_functions[];
@@ -22,7 +22,7 @@ const pn_module pn_modules[] = {
     {"perilune.log", pn_log_functions, NULL, NULL},
     {"perilune.process", pn_process_functions, NULL, NULL},
     {"perilune.timer", pn_timer_functions, NULL, NULL},
-    {"perilune.leftovers", pn_leftovers_functions, NULL, NULL},
+    {"perilune.leftovers", pn_leftovers_internals, NULL, NULL},
     {"perilune.run", pn_run_functions, pn_open_run, NULL},
     {"perilune.check", NULL, NULL, pn_l_check},
     {"perilune.metrics", pn_metrics_functions, NULL, NULL},
@@ -30,6 +30,7 @@ const pn_module pn_modules[] = {
     {"perilune.load", pn_load_functions, NULL, NULL},
     {"perilune.load_options", NULL, NULL, NULL},
     {"perilune.load_report", NULL, NULL, NULL},
+    {"std.service", NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -32,8 +32,6 @@
 #include "load/scenario.h"
 #include "load/vu.h"
 
-typedef struct pn_scenario_run pn_scenario_run;
-
 typedef enum pn_vu_order { PN_VU_RUN, PN_VU_WAIT, PN_VU_LEAVE } pn_vu_order;
 
 typedef enum pn_ending {

@@ -22,6 +22,7 @@
 #include "load/labels.h"
 
 typedef struct pn_executor pn_executor;
+typedef struct pn_scenario_run pn_scenario_run;
 
 typedef enum pn_vu_state {
     PN_VU_PREPARING, /* init has not run yet */
@@ -54,8 +55,10 @@ static inline uint64_t pn_vu_take_lateness(pn_vu *vu) {
 }
 
 /* Records http_req_duration, corrected by the lateness that was taken when the request began, and
- * the uncorrected one beside it where there is one. `vu` may be NULL. */
-void pn_vu_record_http_duration(const pn_vu *vu, pn_metrics_shard *shard, uint64_t duration_ns,
-                                uint64_t late_ns, uint64_t now_ns, const pn_tags *tags);
+ * the uncorrected one beside it where there is one. `run` is that of the user, who may be gone when
+ * the request is over; NULL for nobody's. */
+void pn_scenario_record_request(const pn_scenario_run *run, pn_metrics_shard *shard,
+                                uint64_t duration_ns, uint64_t late_ns, uint64_t now_ns,
+                                const pn_tags *tags);
 
 #endif

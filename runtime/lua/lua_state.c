@@ -230,24 +230,31 @@ static bool can_receive(const pn_actor *actor, const pn_call *chain) {
     return pn_tasks_can_receive(actor->state, chain);
 }
 
-/* In a signal handler, the Lua state standing still in C: which function it is in. */
+/* Where a C function was called from; NULL, 0 where nobody knows. */
+static int caller_of(lua_State *L, lua_Debug *caller) {
+    bool is_known = lua_getstack(L, 1, caller) && lua_getinfo(L, "Sl", caller);
+    return is_known && caller->currentline > 0 ? caller->currentline : 0;
+}
+
+/* In a signal handler, the Lua state standing still: which function it is in. */
 static void describe(pn_actor *actor, char *text, size_t room) {
     pn_lua *lua = actor->state;
     lua_State *L = lua != NULL ? lua->running : NULL;
     char pid[PN_PID_TEXT_BYTES];
     pn_pid_text(actor->pid, pid);
-    const char *name = actor->name != NULL ? actor->name : "";
+    const char *name = actor->name != NULL ? actor->name : "", *gap = *name != '\0' ? " " : "";
     lua_Debug ar, caller;
-    memset(&caller, 0, sizeof caller);
-    if (L == NULL || !lua_getstack(L, 0, &ar) || !lua_getinfo(L, "Sn", &ar)) {
-        snprintf(text, room, "actor %s %s", pid, name);
+    if (L == NULL || !lua_getstack(L, 0, &ar) || !lua_getinfo(L, "Sln", &ar)) {
+        snprintf(text, room, "actor %s%s%s", pid, gap, name);
         return;
     }
-    bool has_caller = lua_getstack(L, 1, &caller) && lua_getinfo(L, "Sl", &caller);
-    snprintf(text, room, "actor %s %s: %s '%s'%s%.60s:%d", pid, name,
-             ar.what[0] == 'C' ? "C function" : "function", ar.name != NULL ? ar.name : "?",
-             has_caller ? ", called at " : ", at ", has_caller ? caller.short_src : ar.short_src,
-             has_caller ? caller.currentline : ar.linedefined);
+    bool is_c = ar.what[0] == 'C';
+    int line = is_c ? caller_of(L, &caller) : ar.currentline;
+    int n = snprintf(text, room, "actor %s%s%s: %s '%s'", pid, gap, name,
+                     is_c ? "C function" : "function", ar.name != NULL ? ar.name : "?");
+    if (line == 0 || n < 0 || (size_t)n >= room) return;
+    snprintf(text + n, room - (size_t)n, "%s %.60s:%d", is_c ? ", called at" : " at",
+             is_c ? caller.short_src : ar.short_src, line);
 }
 
 static void take(pn_actor *actor, pn_msg *msg) { pn_tasks_accept(actor->state, msg); }

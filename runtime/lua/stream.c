@@ -517,6 +517,7 @@ static int l_tostring(lua_State *L) {
     return 1;
 }
 
+/* api: actor.Stream */
 static const luaL_Reg methods[] = {
     {"read", l_read},
     {"write", l_write},
@@ -524,6 +525,7 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
+/* api: actor.Stream */
 static const luaL_Reg metamethods[] = {
     {"__call", l_call},         {"__gc", l_gc}, {"__close", l_close_variable},
     {"__tostring", l_tostring}, {NULL, NULL},
