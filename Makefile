@@ -161,12 +161,12 @@ c-test: $(out)/c-tests
 
 # A release build is the one that ./perilune points to; the others are run where they lie.
 perilune_here := $(if $(has_cli),$(if $(SANITIZER),$(out)/perilune,build))
-test: $(out)/c-tests $(perilune_here) | build/.deps-test ## C tests and specs
+test: $(out)/c-tests $(if $(filter SPECS,$(PARTS)),$(perilune_here)) | build/.deps-test ## C tests and specs
 	$(if $(has_cli),,@echo '  specs are left out: there is no runtime/cli in this tree yet')
 	$(quiet)scripts/dev/test.sh $(out) $(PARTS)
 
-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@+$(MAKE) --no-print-directory SANITIZER=address test
+asan: ## the tests, also those of failing allocations, under AddressSanitizer and UBSan
+	@+$(MAKE) --no-print-directory SANITIZER=address FAULTS=1 test
 
 ubsan: ## the tests under UndefinedBehaviorSanitizer alone
 	@+$(MAKE) --no-print-directory SANITIZER=undefined test
@@ -175,6 +175,10 @@ ubsan: ## the tests under UndefinedBehaviorSanitizer alone
 tsan: ## the C tests under ThreadSanitizer
 	@+RUNNER=$$(setarch -R true 2>/dev/null && echo 'setarch -R') \
 	  $(MAKE) --no-print-directory SANITIZER=thread PARTS=C test
+
+# What the specs must not depend on: their order, the collector, the number of workers.
+variants: build | build/.deps-test ## the specs shuffled, with 1, 2, 8 workers, an eager collector
+	$(quiet)scripts/dev/variants.sh $(out)
 
 # ---- fuzz ----
 # Each specs/fuzz/fuzz_NAME.c with its corpus; FUZZ=NAME picks one. FUZZ_SECONDS, FUZZ_RUNS and the
@@ -340,9 +344,10 @@ clean: ## remove build/
 	rm -rf build perilune
 
 # Goals that do a lot are taken one after the other, in the order given, not side by side.
-goals := $(filter lint test asan ubsan tsan fuzz run bench bench-peers,$(MAKECMDGOALS))
+goals := $(filter lint test variants asan ubsan tsan fuzz run bench bench-peers,$(MAKECMDGOALS))
 previous :=
 $(foreach goal,$(goals),$(if $(previous),$(eval $(goal): | $(previous)))$(eval previous := $(goal)))
 
-.PHONY: help deps build c-test test asan ubsan tsan fuzz fuzz-prove fuzz-run lint $(lint_parts) \
-        format docs run bench bench-peers install uninstall new-module check-fresh clean FORCE
+.PHONY: help deps build c-test test variants asan ubsan tsan fuzz fuzz-prove fuzz-run lint \
+        $(lint_parts) format docs run bench bench-peers install uninstall new-module check-fresh \
+        clean FORCE

@@ -2,10 +2,10 @@
  * JSON: reading and writing documents of about 1 KB and 100 KB, beside cJSON when its library is
  * installed (it is looked up at run time: the product does not need it).
  *
- * "decode" is what a user pays for the values: ours reads tokens and copies each string out; cJSON's
- * side checks what cJSON does not (UTF-8), parses, walks the tree doing the same with its values, and
- * frees it. "encode" writes the same tree. A ratio above 1 says how many times longer cJSON takes;
- * both sides take turns, so that the machine's moods meet both.
+ * "decode" is what a user pays for the values: ours reads tokens and copies each string out;
+ * cJSON's side checks what cJSON does not (UTF-8), parses, walks the tree doing the same with its
+ * values, and frees it. "encode" writes the same tree. A ratio above 1 says how many times longer
+ * cJSON takes; both sides take turns, so that the machine's moods meet both.
  */
 #include <cjson/cJSON.h>
 #include <dlfcn.h>
@@ -198,7 +198,8 @@ static void encode_cjson(struct run *run) {
     run->peer.release(text);
 }
 
-/* Token by token from the reader into the writer: needs no tree, so it is measured without cJSON too. */
+/* Token by token from the reader into the writer: needs no tree, so it is measured without cJSON
+ * too. */
 static void transcode_ours(struct run *run) {
     pn_json_reader r;
     pn_json_writer w;

@@ -53,7 +53,7 @@ static void close_setting(struct setting *s) {
 }
 
 /* clang-format off */
-#define TAG(key, value) {key, value, sizeof key - 1, sizeof value - 1}
+#define TAG(key, value) {(key), (value), sizeof(key) - 1, sizeof(value) - 1}
 /* clang-format on */
 
 static void record_request(pn_metrics_shard *shard, const double *ms, uint64_t now_ns,

@@ -4,7 +4,8 @@ local actor = require "perilune.actor"
 local timer = require "perilune.timer"
 
 local now = timer.now
-local ROUNDS, FLOOD, RING, HOPS, BIRTHS = 1000000, 3000000, 1000, 3000000, 100000
+local ROUNDS, RING, HOPS, BIRTHS = 1000000, 1000, 3000000, 100000
+local FLOOD, BATCH = 3000000, 1000
 
 local function echo()
   local receive, send = actor.receive, actor.send
@@ -47,32 +48,38 @@ local function ping_tables(peer, rounds)
   end
 end
 
--- One way, the sender waiting whenever the mailbox is full.
+-- One way. The sender waits for an acknowledgement after each BATCH, so that the mailbox stays
+-- bounded as it does in the peers' programs (bench/peers).
 local function flood(count, pour)
-  local sink = actor.spawn({ mailbox = { overflow = "block" } }, function(parent, expected)
-    local receive = actor.receive
-    for _ = 1, expected do receive() end
-    actor.send(parent, "done")
-  end, actor.self(), count)
+  local sink = actor.spawn(function(parent, batches, batch)
+    local receive, send = actor.receive, actor.send
+    for _ = 1, batches do
+      for _ = 1, batch do receive() end
+      send(parent, true)
+    end
+  end, actor.self(), count // BATCH, BATCH)
+  local receive = actor.receive
   local start = now()
-  pour(sink, count)
-  actor.receive()
+  for first = 1, count, BATCH do
+    pour(sink, first, first + BATCH - 1)
+    receive()
+  end
   return count / (now() - start)
 end
 
-local function pour_integers(sink, count)
+local function pour_integers(sink, first, last)
   local send = actor.send
-  for i = 1, count do send(sink, i) end
+  for i = first, last do send(sink, i) end
 end
 
-local function pour_strings(sink, count)
+local function pour_strings(sink, first, last)
   local send = actor.send
-  for _ = 1, count do send(sink, "hello, world") end
+  for _ = first, last do send(sink, "hello, world") end
 end
 
-local function pour_tables(sink, count)
+local function pour_tables(sink, first, last)
   local send = actor.send
-  for i = 1, count do send(sink, { "m", i }) end
+  for i = first, last do send(sink, { "m", i }) end
 end
 
 local function ring(size, hops)

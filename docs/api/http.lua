@@ -1,16 +1,17 @@
 ---@meta perilune.http
 ---HTTP/1.1: a client that keeps its connections, and servers.
 ---
----A request waits its turn without blocking the thread and gives back `res, err, code`: the response is
----there also when there was no answer (`res.status` is 0 then), and `err` is nil when there was one,
----whatever its status. Misuse raises: an unknown option, a header that cannot be sent.
+---A request waits its turn without blocking the thread and gives back `res, err, code`: the
+---response is there also when there was no answer (`res.status` is 0 then), and `err` is nil when
+---there was one, whatever its status. Misuse raises: an unknown option, a header that cannot be
+---sent.
 ---
 ---The guide is docs/http.md: every option with its unit and default, the error codes, streaming.
 local http = {}
 
 ---What all requests take. The table is read when the request is made and may change afterwards; its
----metatable does not count. A `body` that is a function is called for each piece until it gives nil;
----`nil, message, code` from it fails the request.
+---metatable does not count. A `body` that is a function is called for each piece until it gives
+---nil; `nil, message, code` from it fails the request.
 ---@class perilune.http.Options
 ---@field headers? table<string, any> sent in the order of their names; a list makes several lines
 ---@field body? string|perilune.actor.Stream|function the bytes, or what gives them piece by piece
@@ -24,15 +25,15 @@ local http = {}
 ---@field tls? perilune.http.ClientTls
 ---@field proxy? string|false `"http://[user:password@]host:port"`; false: none
 ---@field socket? string the path of a unix socket to connect to, whatever the URL's host
----@field resolve? table<string, string> `host`, `host:port` or `*.domain` to `address` or `address:port`
+---@field resolve? table<string, string> `host`, `host:port`, `*.domain` to `address[:port]`
 ---@field stream? boolean return when the head is there; `res.body` is then a stream; default false
----@field body_limit? integer|string bytes of a response's body, before and after decoding; default 256MB
+---@field body_limit? integer|string bytes of a response's body, also decoded; default 256MB
 ---@field tags? table<string, string|number|boolean> of the request's samples; at most 32
 ---@field name? string the `name` tag of its samples; default: the URL
 
 ---@class perilune.http.Timeout
 ---@field connect? number|string for the name, the connection and TLS; default 30s
----@field first_byte? number|string from the request's last byte to the answer's first; default: none
+---@field first_byte? number|string from the last byte sent to the first received; default: none
 ---@field total? number|string of the whole request; default 60s; with `stream`, none
 
 ---@class perilune.http.ClientTls
@@ -49,7 +50,7 @@ local http = {}
 ---@field ciphers? string OpenSSL's list, up to TLS 1.2
 
 ---Requests a URL with GET. Waits.
----@param url string `http`, `https`, or `http+unix://` with the percent-encoded path of a socket as host
+---@param url string `http`, `https`, or `http+unix://` and a socket's path, percent-encoded
 ---@param options? perilune.http.Options
 ---@return perilune.http.Response res
 ---@return string? err
@@ -113,9 +114,9 @@ function http.options(url, options) end
 ---@return string? code
 function http.request(method, url, options) end
 
----Runs requests side by side, at most `batch` of them and `batch_per_host` to one host, and waits for
----all. An entry is a URL, `{ "METHOD", "url", options }`, or `{ method =, url =, ...options }`. What cannot be
----sent raises, and nothing more is begun; what fails is a response with an `error`.
+---Runs requests side by side, at most `batch` of them and `batch_per_host` to one host, and waits
+---for all. An entry is a URL, `{ "METHOD", "url", options }`, or `{ method =, url =, ...options }`.
+---What cannot be sent raises, and nothing more is begun; what fails is a response with an `error`.
 ---@param requests table a list, or names as keys
 ---@param limits? perilune.http.BatchLimits
 ---@return table<any, perilune.http.Response> responses under the keys of the requests
@@ -125,8 +126,9 @@ function http.batch(requests, limits) end
 ---@field batch? integer requests at a time; default 20
 ---@field batch_per_host? integer of these, to one host; default 6
 
----What came back. Everything is looked up when it is asked for: a body that nobody reads is counted, not
----copied. Header lines of one name are joined with `", "`, those of Set-Cookie with a line feed.
+---What came back. Everything is looked up when it is asked for: a body that nobody reads is
+---counted, not copied. Header lines of one name are joined with `", "`, those of Set-Cookie with a
+---line feed.
 ---@class perilune.http.Response
 ---@field status integer 0 when there was no answer
 ---@field status_text string as the server put it
@@ -150,8 +152,8 @@ local Response = {}
 ---@return string? code
 function Response:json(path) end
 
----Lets a body go that nobody reads; of a stream, ends the request. Happens by itself when the response is
----collected, and with `<close>`.
+---Lets a body go that nobody reads; of a stream, ends the request. Happens by itself when the
+---response is collected, and with `<close>`.
 function Response:close() end
 
 ---Milliseconds, of the last hop. `duration` is sending, waiting and receiving.
@@ -164,12 +166,13 @@ function Response:close() end
 ---@field receiving number
 ---@field duration number
 
----Starts a server in the calling actor: it ends with it. Every request runs its handler in a task of its
----own; an error there answers 500, is logged, and ends nothing else. The segments of a route's path are
----literal, `:name`, or `*` as the last one, which is all the rest; its method may be `*`.
+---Starts a server in the calling actor: it ends with it. Every request runs its handler in a task
+---of its own; an error there answers 500, is logged, and ends nothing else. The segments of a
+---route's path are literal, `:name`, or `*` as the last one, which is all the rest; its method may
+---be `*`.
 ---
----Errors: `EADDRINUSE`, `EACCES` and the like, `bad_config` (the host is no address, the TLS options do
----not work).
+---Errors: `EADDRINUSE`, `EACCES` and the like, `bad_config` (the host is no address, the TLS
+---options do not work).
 ---@param options perilune.http.ServerOptions
 ---@return perilune.http.Server? server
 ---@return string? err
@@ -177,7 +180,7 @@ function Response:close() end
 function http.serve(options) end
 
 ---@class perilune.http.ServerOptions
----@field routes table<string, perilune.http.Handler|perilune.http.Route> `"METHOD /path"` to a handler
+---@field routes table<string, perilune.http.Handler|perilune.http.Route> by `"METHOD /path"`
 ---@field host? string an address; default 127.0.0.1
 ---@field port? integer default 0: any free one
 ---@field socket? string the path of a unix socket instead
@@ -189,7 +192,7 @@ function http.serve(options) end
 ---@field header_limit? integer headers, over it 431; default 256
 ---@field head_timeout? number|string for a head to be complete, over it 408; default 10s
 ---@field idle_timeout? number|string between requests; default 60s
----@field progress_timeout? number|string in which a slow client must take or bring 1 KB; default 10s
+---@field progress_timeout? number|string for each 1 KB that a client brings or takes; default 10s
 ---@field name? string of a Server header; default: none is sent
 
 ---@class perilune.http.Route
@@ -211,20 +214,21 @@ function http.serve(options) end
 ---@field ciphers? string OpenSSL's list, up to TLS 1.2
 
 ---Answers a request: with what it returns (a table as body is sent as JSON), or through `res`.
----@alias perilune.http.Handler fun(req: perilune.http.Request, res: perilune.http.Reply): integer?, any, table?
+---@alias perilune.http.Handler
+---| fun(req: perilune.http.Request, res: perilune.http.Reply): integer?, any, table?
 
 ---@class perilune.http.Server
 ---@field url string `"http://127.0.0.1:8080"`
 ---@field port integer
 local Server = {}
 
----Listens no more and ends: idle connections at once, requests that are being answered when they are, or
----after the grace. Does not wait. Idempotent; also by `<close>`.
+---Listens no more and ends: idle connections at once, requests that are being answered when they
+---are, or after the grace. Does not wait. Idempotent; also by `<close>`.
 ---@param grace? number|string default 5s
 function Server:close(grace) end
 
----What happened so far: `connections`, `exchanges` (now), `accepted`, `requests`, `refused`, `timed_out`,
----`aborted`, `accept_errors`, and `connection_bytes`, what an idle connection takes.
+---What happened so far: `connections`, `exchanges` (now), `accepted`, `requests`, `refused`,
+---`timed_out`, `aborted`, `accept_errors`, and `connection_bytes`, what an idle connection takes.
 ---
 ---Errors: `closed`.
 ---@return table<string, integer>? stats
@@ -254,7 +258,8 @@ local Request = {}
 ---@return string? code
 function Request:json(path) end
 
----The answer to a request, for its handler. Raises when there is one already, and when it cannot be sent.
+---The answer to a request, for its handler. Raises when there is one already, and when it cannot be
+---sent.
 ---@class perilune.http.Reply
 local Reply = {}
 
@@ -270,16 +275,16 @@ function Reply:send(status, body, headers) end
 ---@param headers? table<string, string|number|table>
 function Reply:json(status, value, headers) end
 
----Begins an answer in pieces: a stream to write strings to. A write waits while the client reads too
----slowly; its errors: `closed` when the client has gone. The answer ends with the stream or the handler;
----closed with an error, or left by one, it cuts the connection.
+---Begins an answer in pieces: a stream to write strings to. A write waits while the client reads
+---too slowly; its errors: `closed` when the client has gone. The answer ends with the stream or the
+---handler; closed with an error, or left by one, it cuts the connection.
 ---@param status? integer default 200
 ---@param headers? table<string, string|number|table> default type `application/octet-stream`
 ---@return perilune.actor.Stream
 function Reply:stream(status, headers) end
 
----The same for server-sent events: a write takes the data as a string, or a table with `event`, `data`,
----`id`, `retry` (a duration) and `comment`.
+---The same for server-sent events: a write takes the data as a string, or a table with `event`,
+---`data`, `id`, `retry` (a duration) and `comment`.
 ---@param headers? table<string, string|number|table>
 ---@return perilune.actor.Stream
 function Reply:sse(headers) end

@@ -1,17 +1,17 @@
 ---@meta perilune.log
----Structured logging: one line an entry, on stderr or where `--log-output` says, readable text or, with
----`--log-format json`, JSON lines: `{ "time", "level", "msg", "actor", "request_id", ... }`. `actor` is
----the registered name of the actor that logs, else its pid. Entries below `--log-level` (`info`) cost
----next to nothing.
+---Structured logging: one line an entry, on stderr or where `--log-output` says, readable text or,
+---with `--log-format json`, JSON lines: `{ "time", "level", "msg", "actor", "request_id", ... }`.
+---`actor` is the registered name of the actor that logs, else its pid. Entries below `--log-level`
+---(`info`) cost next to nothing.
 ---
----Every entry bears a request id. `log.operation` gives one to what it runs; tasks begun within and calls
----made from there inherit it, in other actors too, until the call is answered. A field `request_id` has
----precedence; without any of these an entry bears the id of its actor.
+---Every entry bears a request id. `log.operation` gives one to what it runs; tasks begun within and
+---calls made from there inherit it, in other actors too, until the call is answered. A field
+---`request_id` has precedence; without any of these an entry bears the id of its actor.
 ---
----Logging does not fail for what it is given: a field's value may be anything; what JSON cannot say is
----shown as `tostring` shows it. An entry is at most 4096 bytes, so that concurrent writers, in this
----process or others, never damage each other's lines; of what does not fit, long texts are cut first and
----fields left out at last, and the entry has `"cut": true`.
+---Logging does not fail for what it is given: a field's value may be anything; what JSON cannot say
+---is shown as `tostring` shows it. An entry is at most 4096 bytes, so that concurrent writers, in
+---this process or others, never damage each other's lines; of what does not fit, long texts are cut
+---first and fields left out at last, and the entry has `"cut": true`.
 local log = {}
 
 ---Logs for who debugs: shown with `--log-level debug` only.
@@ -34,16 +34,16 @@ function log.warn(message, fields) end
 ---@param fields? table name -> value; `time`, `level`, `msg`, `actor` and `cut` are the entry's own
 function log.error(message, fields) end
 
----A logger whose entries all have these fields. It keeps copies and never changes, and it travels to
----other actors, in messages and in spawns, as a value.
+---A logger whose entries all have these fields. It keeps copies and never changes, and it travels
+---to other actors, in messages and in spawns, as a value.
 ---@param fields table name -> value
 ---@return perilune.log.Logger
 function log.with(fields) end
 
----Runs a function and logs its course: an entry with `event = "start"` before, then one with
----`event = "complete"` and `duration_ms`, or one at level error with `event = "error"`, `duration_ms`,
----`error`, and `code` (it returned `nil, message, code`) or `traceback` (it raised). Returns what the
----function returned; raises what it raised.
+---Runs a function and logs its course: an entry with `event = "start"` before, then one with `event
+---= "complete"` and `duration_ms`, or one at level error with `event = "error"`, `duration_ms`,
+---`error`, and `code` (it returned `nil, message, code`) or `traceback` (it raised). Returns what
+---the function returned; raises what it raised.
 ---
 ---Within, the request id is that of the fields, or the one in force already, or a new one.
 ---@param name string the entries' message

@@ -1,10 +1,11 @@
 ---@meta perilune.process
----Programs that a script starts: the services under test, or tools. Their output is kept, up to a limit;
----they and all that they start end with the script, whatever ends it, also `kill -9`.
+---Programs that a script starts: the services under test, or tools. Their output is kept, up to a
+---limit; they and all that they start end with the script, whatever ends it, also `kill -9`.
 ---
----Between the runtime and each program stands a small guardian process, which kills everything below it
----when the runtime is gone. Programs begin in a process group of their own, with default signal actions,
----and with none of the runtime's files open. Ctrl-C in the terminal reaches the script alone.
+---Between the runtime and each program stands a small guardian process, which kills everything
+---below it when the runtime is gone. Programs begin in a process group of their own, with default
+---signal actions, and with none of the runtime's files open. Ctrl-C in the terminal reaches the
+---script alone.
 ---
 ---While a task waits for a program, virtual time stands still.
 local process = {}
@@ -22,14 +23,14 @@ local process = {}
 ---@field shutdown? number|string how long `close` waits between TERM and KILL; default 5s
 
 ---@class perilune.process.Ready
----@field port? integer until somebody listens on this TCP port; an error if somebody does so already
+---@field port? integer until somebody listens on this TCP port; an error if one does already
 ---@field host? string the port's address; default `127.0.0.1`
 ---@field log? string until a line of either output matches this Lua pattern
 ---@field timeout? number|string in real time; default 5s
 
----Starts a program. Waits until it runs and, with `ready`, until it is ready: with both `port` and `log`,
----until both are. A program that ends before, or is late, is an error that shows the end of what it
----printed; it is closed then.
+---Starts a program. Waits until it runs and, with `ready`, until it is ready: with both `port` and
+---`log`, until both are. A program that ends before, or is late, is an error that shows the end of
+---what it printed; it is closed then.
 ---
 ---Errors: `ENOENT`, `EACCES` and the like, `exited`, `timeout`, `EADDRINUSE`.
 ---@param options perilune.process.Options
@@ -49,9 +50,9 @@ function process.spawn(options) end
 ---@field truncated boolean whether some of that is no longer kept
 local Process = {}
 
----Waits until the program has ended. All that it had written by then is in its output. When a signal
----ended it, the exit code is 128 + its number, as shells have it, and the signal's name is the fourth
----result.
+---Waits until the program has ended. All that it had written by then is in its output. When a
+---signal ended it, the exit code is 128 + its number, as shells have it, and the signal's name is
+---the fourth result.
 ---
 ---Errors: `timeout`, `closed`.
 ---@param timeout? number|string default: for ever
@@ -70,8 +71,8 @@ function Process:wait(timeout) end
 ---@return string? code
 function Process:kill(signal) end
 
----What it has written so far, of which the latest `output_limit` bytes are kept: of both streams in the
----order of arrival, or of one.
+---What it has written so far, of which the latest `output_limit` bytes are kept: of both streams in
+---the order of arrival, or of one.
 ---@param stream? "stdout"|"stderr"|"both"
 ---@return string? text
 ---@return string? err
@@ -91,8 +92,8 @@ function Process:write(text) end
 ---@return boolean ok
 function Process:end_input() end
 
----Ends it: TERM to the program and, once that has ended, to what it started; after `shutdown` KILL to all
----that is left. Waits until nothing is left. Its output can still be read.
+---Ends it: TERM to the program and, once that has ended, to what it started; after `shutdown` KILL
+---to all that is left. Waits until nothing is left. Its output can still be read.
 ---@return boolean ok
 function Process:close() end
 

@@ -2,8 +2,8 @@
  * assert.h - the second kind of failure: a mistake of the programmer.
  *
  * Asserts stay on in release builds: a broken invariant in a tool that people trust for its numbers
- * must stop the program with its place and values, not give wrong figures. What the world can refuse
- * is never an assert: it is a negative code from err.h.
+ * must stop the program with its place and values, not give wrong figures. What the world can
+ * refuse is never an assert: it is a negative code from err.h.
  */
 #ifndef PN_BASE_ASSERT_H
 #define PN_BASE_ASSERT_H

@@ -1,10 +1,10 @@
 /*
  * buf.h - a growing run of bytes, and a printf into it.
  *
- * A failed append leaves the buffer as it was and sets `failed`, so a writer of many small pieces checks
- * once at the end. The bytes belong to the buffer; pn_buf_take hands them over with their capacity,
- * which the new owner needs to give them back to the same door. What is appended must not lie in the
- * buffer itself.
+ * A failed append leaves the buffer as it was and sets `failed`, so a writer of many small pieces
+ * checks once at the end. The bytes belong to the buffer; pn_buf_take hands them over with their
+ * capacity, which the new owner needs to give them back to the same door. What is appended must not
+ * lie in the buffer itself.
  */
 #ifndef PN_BASE_BUF_H
 #define PN_BASE_BUF_H
@@ -57,8 +57,8 @@ bool pn_buf_printf(pn_buf *buf, const char *format, ...) __attribute__((format(p
 bool pn_buf_vprintf(pn_buf *buf, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* The bytes with a NUL behind them, which counts neither in size nor for the limit; "" (and `failed`)
- * without memory for it. */
+/* The bytes with a NUL behind them, which counts neither in size nor for the limit; "" (and
+ * `failed`) without memory for it. */
 const char *pn_buf_text(pn_buf *buf);
 
 /* Forgets the first `size` bytes. */

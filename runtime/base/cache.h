@@ -1,9 +1,9 @@
 /*
  * cache.h - a bounded map from bytes to objects: the one used least recently makes room.
  *
- * For what is dear to make and follows from its key alone. The cache owns what it holds and lets it go
- * through `drop`; an object that others may use longer is counted, and whoever takes one out of the
- * cache grabs it.
+ * For what is dear to make and follows from its key alone. The cache owns what it holds and lets it
+ * go through `drop`; an object that others may use longer is counted, and whoever takes one out of
+ * the cache grabs it.
  */
 #ifndef PN_BASE_CACHE_H
 #define PN_BASE_CACHE_H

@@ -1,11 +1,13 @@
 /*
  * clock.h - the one switchable clock. Nothing else in the project reads time.
  *
- * Real: CLOCK_MONOTONIC for intervals, CLOCK_REALTIME for dates, CLOCK_THREAD_CPUTIME_ID or process time
- * for os.clock. Virtual: a number that only pn_clock_advance moves, by the worker, when nothing is
- * runnable and no real I/O is outstanding; dates then start at a fixed instant so that a run repeats.
+ * Real: CLOCK_MONOTONIC for intervals, CLOCK_REALTIME for dates, CLOCK_THREAD_CPUTIME_ID or process
+ * time for os.clock. Virtual: a number that only pn_clock_advance moves, by the worker, when
+ * nothing is runnable and no real I/O is outstanding; dates then start at a fixed instant so that a
+ * run repeats.
  *
- * Threads: a virtual clock is moved by its one worker and may be read by all (the monitor's log lines).
+ * Threads: a virtual clock is moved by its one worker and may be read by all (the monitor's log
+ * lines).
  */
 #ifndef PN_BASE_CLOCK_H
 #define PN_BASE_CLOCK_H

@@ -11,8 +11,8 @@
 
 typedef unsigned __int128 u128;
 
-#define EXACT_EXPONENT_MAX 27 /* 5^27 < 2^63 */
-#define DIGITS_MAX         770 /* 767 significant digits decide any double; then whether more follow */
+#define EXACT_EXPONENT_MAX 27  /* 5^27 < 2^63 */
+#define DIGITS_MAX         770 /* 767 digits decide any double; then whether more follow */
 #define EXPONENT_MAX       400 /* past every double, whatever a 64-bit mantissa is */
 #define MANTISSA_BITS      52
 
@@ -61,8 +61,8 @@ static inline double times_pow2(double x, int e) {
     return x * factor;
 }
 
-/* m / 10^k: m and the quotient are scaled so that the quotient keeps at least 64 bits; what the division
- * leaves over can then only decide ties, which the last bit does as well. */
+/* m / 10^k: m and the quotient are scaled so that the quotient keeps at least 64 bits; what the
+ * division leaves over can then only decide ties, which the last bit does as well. */
 static double divide(uint64_t m, int k) {
     int shift = __builtin_clzll(m);
     u128 numerator = (u128)(m << shift) << 64;
@@ -95,7 +95,8 @@ double pn_decimal_to_double(uint64_t mantissa, int64_t exponent) {
     return by_libc(digits, (size_t)count, exponent);
 }
 
-/* A number's digits without leading zeros and point, and the power of ten they are to be taken by. */
+/* A number's digits without leading zeros and point, and the power of ten they are to be taken
+ * by. */
 struct digits {
     char text[DIGITS_MAX];
     size_t count;
@@ -193,8 +194,8 @@ static uint64_t scale(uint64_t n, int k, int e, bool *has_rest) {
     return (uint64_t)whole;
 }
 
-/* The decimal with the fewest digits between low and high, and of those the nearest to half of `twice`
- * (with has_rest: to a little more). */
+/* The decimal with the fewest digits between low and high, and of those the nearest to half of
+ * `twice` (with has_rest: to a little more). */
 static struct decimal fewest_digits(uint64_t low, uint64_t twice, bool has_rest, uint64_t high) {
     int dropped = 0;
     uint64_t unit = 1, first = low, last = high;     /* of the multiples of unit that are within */
@@ -216,9 +217,9 @@ static struct decimal fewest_digits(uint64_t low, uint64_t twice, bool has_rest,
     return (struct decimal){below + up, dropped};
 }
 
-/* Shortest digits for m * 2^e, all in exact integers: the value and the ends of the interval that rounds
- * to it are scaled to 17 or 18 digits (the idea of Steele and White 1990). False where 10^k is not within
- * the table. */
+/* Shortest digits for m * 2^e, all in exact integers: the value and the ends of the interval that
+ * rounds to it are scaled to 17 or 18 digits (the idea of Steele and White 1990). False where 10^k
+ * is not within the table. */
 static bool shortest_exact(uint64_t m, int e, bool is_lower_closer, struct decimal *out) {
     int magnitude = (e + MANTISSA_BITS) * 1262611 >> 22; /* floor(log10(2^(e + 52))) */
     int k = 16 - magnitude;
@@ -234,8 +235,8 @@ static bool shortest_exact(uint64_t m, int e, bool is_lower_closer, struct decim
     return true;
 }
 
-/* The same by trial: 15 digits, where they suffice, are the shortest once their zeros are gone; below the
- * normal range even fewer may do. */
+/* The same by trial: 15 digits, where they suffice, are the shortest once their zeros are gone;
+ * below the normal range even fewer may do. */
 static struct decimal shortest_by_libc(double x) {
     struct decimal d = {0, 0};
     for (int digits = x < DBL_MIN ? 1 : 15; digits <= 17; digits++) {

@@ -2,9 +2,9 @@
  * err.h - the first kind of failure: what the world refuses.
  *
  * Every fallible C function returns 0 (or a count) on success and a negative code on failure. Codes
- * down to -4095 are negated errno values, exactly as libuv reports them; below that is our own list,
- * kept once in PN_ERR_MAP so that number, name and text cannot drift. The name is what Lua gets as the
- * third result (`nil, message, code`).
+ * down to -4095 are negated errno values, exactly as libuv reports them; below that is our own
+ * list, kept once in PN_ERR_MAP so that number, name and text cannot drift. The name is what Lua
+ * gets as the third result (`nil, message, code`).
  */
 #ifndef PN_BASE_ERR_H
 #define PN_BASE_ERR_H

@@ -1,9 +1,9 @@
 /*
  * list.h - intrusive lists. No memory, no failure; a node is in at most one list at a time.
  *
- * pn_list is circular and doubly linked: removal in O(1) knowing only the node. An unlinked node points
- * to itself, so removing it twice is harmless. pn_queue is singly linked, first in first out: eight
- * bytes a node, for what is only ever taken from the front.
+ * pn_list is circular and doubly linked: removal in O(1) knowing only the node. An unlinked node
+ * points to itself, so removing it twice is harmless. pn_queue is singly linked, first in first
+ * out: eight bytes a node, for what is only ever taken from the front.
  */
 #ifndef PN_BASE_LIST_H
 #define PN_BASE_LIST_H

@@ -15,8 +15,8 @@ static const char *const level_names[] = {"debug", "info", "warn", "error", "non
 
 const char *pn_log_level_name(pn_log_level level) { return level_names[level]; }
 
-/* A descriptor that is shared may have been made non-blocking by its other users (libuv does so with
- * pipes); a line is then not lost but waits, as it would otherwise. */
+/* A descriptor that is shared may have been made non-blocking by its other users (libuv does so
+ * with pipes); a line is then not lost but waits, as it would otherwise. */
 static bool wait_until_writable(int fd) {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     while (poll(&p, 1, -1) < 0) {

@@ -1,10 +1,10 @@
 /*
  * log.h - where lines for people go.
  *
- * One line is one write(2) of at most PIPE_BUF bytes, which the kernel does not mix with others into a
- * file, a terminal or a pipe: concurrent writers, also of other processes, never mix their lines. A sink
- * is a level, a format and a file descriptor; it owns none of them. Text: "LEVEL message". JSON:
- * {"time","level","msg"}, the fields that perilune.log extends.
+ * One line is one write(2) of at most PIPE_BUF bytes, which the kernel does not mix with others
+ * into a file, a terminal or a pipe: concurrent writers, also of other processes, never mix their
+ * lines. A sink is a level, a format and a file descriptor; it owns none of them. Text: "LEVEL
+ * message". JSON: {"time","level","msg"}, the fields that perilune.log extends.
  */
 #ifndef PN_BASE_LOG_H
 #define PN_BASE_LOG_H
@@ -39,12 +39,13 @@ void pn_log_printf(const pn_log *log, pn_log_level level, const char *format, ..
 void pn_log_vprintf(const pn_log *log, pn_log_level level, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 
-/* A whole line that somebody else formatted, newline included. Short writes are finished; a line over
- * PN_LOG_LINE_MAX_BYTES may be mixed with others in a pipe. Waits while the reader does not read. */
+/* A whole line that somebody else formatted, newline included. Short writes are finished; a line
+ * over PN_LOG_LINE_MAX_BYTES may be mixed with others in a pipe. Waits while the reader does not
+ * read. */
 void pn_log_write(const pn_log *log, const char *line, size_t size);
 
-/* Writes the JSON string for `text` (quotes included) to `out`, at most `room` bytes; returns the bytes
- * written. Invalid UTF-8 is replaced by U+FFFD, so a log line is always valid JSON. */
+/* Writes the JSON string for `text` (quotes included) to `out`, at most `room` bytes; returns the
+ * bytes written. Invalid UTF-8 is replaced by U+FFFD, so a log line is always valid JSON. */
 size_t pn_log_quote(char *out, size_t room, const char *text, size_t size);
 
 /* RFC 3339 in UTC with milliseconds: "2026-01-31T10:00:00.123Z". Needs 32 bytes. */

@@ -28,7 +28,8 @@ void pn_map_close(pn_map *map) {
     map->count = map->capacity = 0;
 }
 
-/* The place of the key, or the free place where it would go. The map has at least one free place. */
+/* The place of the key, or the free place where it would go. The map has at least one free
+ * place. */
 static uint32_t place_of(const pn_map *map, uint64_t key) {
     const uint8_t *used = used_of(map);
     uint32_t i = home(pn_rand_mix(key), map->capacity);

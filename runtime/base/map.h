@@ -1,8 +1,9 @@
 /*
  * map.h - a hash map from 64-bit keys to 64-bit values, open addressing, backward-shift deletion.
  *
- * The order of iteration depends only on the keys and the history of the map, never on addresses, so a
- * seeded run repeats. An empty map owns no memory. Text keys go through pn_smap, which copies them.
+ * The order of iteration depends only on the keys and the history of the map, never on addresses,
+ * so a seeded run repeats. An empty map owns no memory. Text keys go through pn_smap, which copies
+ * them.
  */
 #ifndef PN_BASE_MAP_H
 #define PN_BASE_MAP_H

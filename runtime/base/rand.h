@@ -1,9 +1,10 @@
 /*
  * rand.h - all randomness, keyed.
  *
- * A draw is a hash of (seed, stream, entity, counter), not the next number of a shared stream: taking
- * one event away leaves every other draw as it was, which is what makes a run replayable from its seed
- * and a failing schedule shrinkable. The mixer is splitmix64's finaliser (Steele, Lea, Flood 2014).
+ * A draw is a hash of (seed, stream, entity, counter), not the next number of a shared stream:
+ * taking one event away leaves every other draw as it was, which is what makes a run replayable
+ * from its seed and a failing schedule shrinkable. The mixer is splitmix64's finaliser (Steele,
+ * Lea, Flood 2014).
  */
 #ifndef PN_BASE_RAND_H
 #define PN_BASE_RAND_H

@@ -29,7 +29,8 @@ static inline size_t pn_utf8_length(const char *p, size_t left) {
 /* How many bytes from the start are well-formed: `size` when all are. */
 size_t pn_utf8_valid_bytes(const char *text, size_t size);
 
-/* Writes the character for a code point that is no surrogate and at most 0x10ffff; returns its bytes. */
+/* Writes the character for a code point that is no surrogate and at most 0x10ffff; returns its
+ * bytes. */
 size_t pn_utf8_encode(uint32_t code, char out[PN_UTF8_MAX_BYTES]);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * bind.h - what the bindings share: classes, and the table of modules.
  *
- * A binding checks its arguments, calls, and pushes the result; it has no logic of its own. Tables of
- * functions are at the bottom of each file, NAME_functions for a module, CLASS_methods and
+ * A binding checks its arguments, calls, and pushes the result; it has no logic of its own. Tables
+ * of functions are at the bottom of each file, NAME_functions for a module, CLASS_methods and
  * CLASS_metamethods for an object.
  */
 #ifndef PN_BIND_BIND_H

@@ -14,7 +14,7 @@
 
 #include "base/cache.h"
 #include "base/decimal.h"
-#include "bind/bind.h"
+#include "bind/load.h"
 #include "lua/stream.h"
 #include "net/http_client.h"
 
@@ -145,7 +145,7 @@ void pn_http_tags_free(pn_lua *lua, pn_http_tags *tags); /* NULL is fine */
 
 /* Records what the transfer's last hop was. */
 struct pn_transfer;
-void pn_http_record(const struct pn_transfer *transfer);
+void pn_http_record(struct pn_transfer *transfer);
 
 /* ---- a request under way (http_transfer.c) ---- */
 
@@ -155,6 +155,9 @@ typedef struct pn_transfer {
     pn_task *task;                /* that waits for it; NULL */
     pn_http_request *request;     /* the first one */
     pn_http_tags *tags;           /* its own; NULL */
+    const pn_labels *labels;      /* of the task that began it */
+    const pn_scenario_run *run;   /* of the user that it is for; NULL */
+    uint64_t late_ns;             /* of its iteration, which its first hop takes over */
     struct pn_download *download; /* the body is read as it comes; NULL */
     bool is_done, has_head;
     bool is_held; /* a Lua object owns it: a cancelled wait only ends it */

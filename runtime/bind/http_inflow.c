@@ -100,6 +100,6 @@ static void free_inflow(pn_flow *flow) {
 const pn_flow_class pn_inflow_class = {"body", read_inflow, write_none, close_inflow, free_inflow};
 
 void pn_inflow_init(pn_inflow *in, const pn_inflow_source *source, pn_lua *lua) {
-    *in = (pn_inflow){.flow = {&pn_inflow_class, lua}, .source = source};
+    *in = (pn_inflow){.flow = {.class = &pn_inflow_class, .lua = lua}, .source = source};
     pn_buf_init(&in->buffer, &lua->actor->ledger.door);
 }

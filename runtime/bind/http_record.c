@@ -12,7 +12,7 @@
 #include "core/metrics.h"
 #include "lua/args.h"
 
-#define TAGS_MAX 96
+#define TAGS_MAX 128 /* its own, the system's, the labels */
 
 struct pn_http_tags {
     size_t block_size;
@@ -157,14 +157,14 @@ static void record_ms(pn_metrics_shard *shard, uint32_t id, uint64_t ns, uint64_
     pn_metrics_record(shard, id, (double)ns * 1e-6, now_ns, tags);
 }
 
-static void record_all(pn_metrics_shard *shard, const pn_transfer *t, bool is_good,
-                       const pn_tags *tags) {
+static void record_all(pn_metrics_shard *shard, pn_transfer *t, bool is_good, const pn_tags *tags) {
     const pn_http_call *call = &t->call;
     const pn_http_timings *p = &call->timings;
     uint64_t now_ns = call->ended_ns != 0 ? call->ended_ns : pn_lua_worker(t->lua)->io.now_ns;
     pn_metrics_record(shard, PN_METRIC_HTTP_REQS, 1, now_ns, tags);
     pn_metrics_record(shard, PN_METRIC_HTTP_REQ_FAILED, !is_good, now_ns, tags);
-    record_ms(shard, PN_METRIC_HTTP_REQ_DURATION, pn_http_duration_ns(p), now_ns, tags);
+    pn_scenario_record_request(t->run, shard, pn_http_duration_ns(p), t->late_ns, now_ns, tags);
+    t->late_ns = 0;
     record_ms(shard, PN_METRIC_HTTP_REQ_BLOCKED, p->blocked_ns, now_ns, tags);
     record_ms(shard, PN_METRIC_HTTP_REQ_CONNECTING, p->connecting_ns, now_ns, tags);
     record_ms(shard, PN_METRIC_HTTP_REQ_TLS_HANDSHAKING, p->tls_handshaking_ns, now_ns, tags);
@@ -176,18 +176,20 @@ static void record_all(pn_metrics_shard *shard, const pn_transfer *t, bool is_go
 }
 
 static void __attribute__((noinline))
-record_tagged(pn_metrics_shard *shard, const pn_transfer *t, unsigned status, bool is_good) {
+record_tagged(pn_metrics_shard *shard, pn_transfer *t, unsigned status, bool is_good) {
     tag_list list = {.count = 0};
     tag_texts texts = {.error = ""};
     for (uint32_t i = 0; t->tags != NULL && i < t->tags->count; i++)
         add_tag(&list, &t->tags->list[i]);
     add_system_tags(&list, t, status, &texts);
     add_tag(&list, expected_tags(is_good)->list);
+    for (uint32_t i = 0; t->labels != NULL && i < t->labels->tags.count; i++)
+        add_tag(&list, &t->labels->tags.list[i]);
     pn_tags tags = {list.at, list.count};
     record_all(shard, t, is_good, &tags);
 }
 
-void pn_http_record(const pn_transfer *t) {
+void pn_http_record(pn_transfer *t) {
     pn_metrics_shard *shard = pn_lua_worker(t->lua)->metrics;
     const pn_http_call *call = &t->call;
     unsigned status = call->err == 0 ? call->response.head.status : 0;

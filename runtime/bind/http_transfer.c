@@ -121,6 +121,7 @@ static pn_text body_of(lua_State *L, const pn_http_plan *plan) {
 pn_transfer *pn_transfer_create(lua_State *L, const pn_http_plan *plan, pn_http_request *request) {
     pn_lua *lua = pn_lua_of(L);
     if (PN_UNLIKELY(lua->uncollected_bytes >= COLLECT_BYTES)) collect_outside(L, lua);
+    const pn_labels *labels = pn_labels_find(L);
     pn_transfer *t = pn_mem_try(&lua->actor->ledger, sizeof *t);
     if (t == NULL) {
         pn_http_request_release(request);
@@ -140,6 +141,10 @@ pn_transfer *pn_transfer_create(lua_State *L, const pn_http_plan *plan, pn_http_
     t->task = NULL;
     t->request = request;
     t->tags = NULL;
+    pn_vu *vu = pn_vu_of(L);
+    t->labels = labels;
+    t->run = vu != NULL ? vu->executor->run : NULL;
+    t->late_ns = pn_vu_take_lateness(vu);
     t->download = NULL;
     t->is_done = t->has_head = t->is_held = false;
     if (PN_UNLIKELY(plan->body == PN_HTTP_BODY_IS_PRODUCER)) {

@@ -1,4 +1,5 @@
-/* perilune.leftovers: for test runners. What the calling actor has begun since a moment, and its end. */
+/* perilune.leftovers: for test runners. What the calling actor has begun since a moment, and its
+ * end. */
 #include "bind/bind.h"
 
 #include "lua/luv_bridge.h"
@@ -42,8 +43,8 @@ static void end_handles(lua_State *L, pn_lua *lua, uint64_t mark) {
     }
 }
 
-/* Ends tasks and timers, then C resources, that are younger than the mark: how many tasks, and a table
- * kind -> count of the resources. */
+/* Ends tasks and timers, then C resources, that are younger than the mark: how many tasks, and a
+ * table kind -> count of the resources. */
 static int l_sweep(lua_State *L) {
     pn_lua *lua = pn_lua_of(L);
     uint64_t mark = (uint64_t)luaL_checkinteger(L, 1);

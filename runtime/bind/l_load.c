@@ -1,6 +1,6 @@
 /*
- * perilune.load: for the controller of a run (scripts/perilune/load_*.lua), and for nobody else; so all
- * names begin with _. The controller decides what happens when; here are its hands.
+ * perilune.load: for the controller of a run (scripts/perilune/load_*.lua), and for nobody else; so
+ * all names begin with _. The controller decides what happens when; here are its hands.
  */
 #include "bind/load.h"
 
@@ -137,21 +137,25 @@ static int fill_pairs(lua_State *L, int index, pn_pairs *pairs, pn_texts *texts)
     return err;
 }
 
-/* Fills the options from the table at `index`; false: the message says why, and *key which. */
+/* Fills the options from the table at `index`, in the order in which the executor lists them; false:
+ * the message says why, and *key which. */
 static bool fill_options(lua_State *L, int index, pn_scenario *s, char *message, const char **key) {
-    lua_pushnil(L);
-    while (lua_next(L, index) != 0) {
-        pn_value value = to_value(L, -1);
-        *key = lua_tostring(L, -(value.type == PN_VALUE_OTHER ? 3 : 2));
-        if (pn_scenario_set(s, *key, &value, message) != 0) return false;
-        lua_pop(L, value.type == PN_VALUE_OTHER ? 2 : 1);
+    const pn_option *option;
+    int top = lua_gettop(L);
+    for (uint32_t n = 0; (option = pn_scenario_option_at(s->type, n)) != NULL; n++) {
+        *key = option->key;
+        if (lua_getfield(L, index, option->key) != LUA_TNIL) {
+            pn_value value = to_value(L, -1);
+            if (pn_scenario_set(s, *key, &value, message) != 0) return false;
+        }
+        lua_settop(L, top);
     }
     *key = "executor";
     return pn_scenario_complete(s, message) == 0;
 }
 
-/* (name, executor, options[, exec, is_function, env, tags]): checks a scenario; with exec, adds it. true,
- * or nil, a message, the key at fault. The options' keys are known to the executor. */
+/* (name, executor, options[, exec, is_function, env, tags]): checks a scenario; with exec, adds it.
+ * true, or nil, a message, the key at fault. The options' keys are known to the executor. */
 static int l_scenario(lua_State *L) {
     char message[PN_LOAD_MESSAGE_BYTES] = "";
     size_t size;
@@ -497,8 +501,8 @@ static int l_progress(lua_State *L) {
     return 1;
 }
 
-/* elapsed seconds, active users, users made, complete and interrupted iterations, users at most, seconds
- * at most. */
+/* elapsed seconds, active users, users made, complete and interrupted iterations, users at most,
+ * seconds at most. */
 static int l_counts(lua_State *L) {
     const pn_load *load = load_of(L);
     pn_load_counts c = pn_load_counts_get(load);

@@ -4,8 +4,8 @@
  * An entry is one line of at most PN_LOG_LINE_MAX_BYTES, written at once, so entries of all workers
  * and processes stay whole. Logging does not fail for what it is given: what JSON cannot say is
  * shown as tostring shows it; of what does not fit, long texts are cut first, then fields left out,
- * and the entry says "cut". A logger owns a table of plain values, copies, and travels as their JSON
- * text.
+ * and the entry says "cut". A logger owns a table of plain values, copies, and travels as their
+ * JSON text.
  */
 #include "bind/bind.h"
 
@@ -528,14 +528,20 @@ typedef struct scope {
     pn_request_id *before; /* owned */
 } scope;
 
+/* Of one that was not closed in its time: the task may be over already. */
+static int l_scope_gc(lua_State *L) {
+    scope *s = luaL_checkudata(L, 1, SCOPE_CLASS);
+    pn_request_id_release(s->before);
+    *s = (scope){NULL, 0, NULL};
+    return 0;
+}
+
 static int l_scope_close(lua_State *L) {
     scope *s = luaL_checkudata(L, 1, SCOPE_CLASS);
     pn_task *task = pn_task_current(L);
     bool is_same = s->task != NULL && s->task == task && s->task_born == task->born;
     if (is_same) pn_task_set_request_id(task, s->before);
-    pn_request_id_release(s->before);
-    *s = (scope){NULL, 0, NULL};
-    return 0;
+    return l_scope_gc(L);
 }
 
 static pn_request_id *create_id(lua_State *L, int arg) {
@@ -651,7 +657,7 @@ static const luaL_Reg scope_internals[] = {{NULL, NULL}};
 
 static const luaL_Reg scope_end_internals[] = {
     {"__close", l_scope_close},
-    {"__gc", l_scope_close},
+    {"__gc", l_scope_gc},
     {NULL, NULL},
 };
 

@@ -28,6 +28,7 @@ typedef struct box {
     pn_process_state seen_state;
     bool seen_gone;
     uint64_t seen_writes;
+    uint32_t change_count;
 } box;
 
 static pn_io *io_of(lua_State *L) { return &pn_lua_worker(pn_lua_of(L))->io; }
@@ -84,6 +85,7 @@ static void forget_handle(box *b) {
 
 static void on_change(pn_process *p, void *context) {
     box *b = context;
+    b->change_count++;
     bool is_news =
         p->state != b->seen_state || p->is_gone != b->seen_gone || p->writes_done != b->seen_writes;
     b->seen_state = p->state;
@@ -391,12 +393,11 @@ static int l_create(lua_State *L) {
     return 1;
 }
 
-/* Waits until it runs: true; or it cannot. */
-static int started(lua_State *L, int status, lua_KContext context) {
-    (void)status, (void)context;
-    box *b = lua_touserdata(L, 1);
-    pn_task *task = pn_task_woken(L);
-    if (task->code != 0) return pn_push_error(L, task->code, NULL);
+static int started(lua_State *L, int status, lua_KContext context);
+
+/* Waits until it runs: true; or it cannot. It may have come so far, or have ended, since _create: the
+ * task may have been pre-empted in between. */
+static int await_start(lua_State *L, box *b) {
     if (b->process == NULL) return push_closed(L);
     if (b->process->state == PN_PROCESS_FAILED) return push_start_error(L, 1, b->process->err);
     if (b->process->state == PN_PROCESS_STARTING) {
@@ -406,11 +407,17 @@ static int started(lua_State *L, int status, lua_KContext context) {
     return 1;
 }
 
+static int started(lua_State *L, int status, lua_KContext context) {
+    (void)status, (void)context;
+    pn_task *task = pn_task_woken(L);
+    if (task->code != 0) return pn_push_error(L, task->code, NULL);
+    return await_start(L, lua_touserdata(L, 1));
+}
+
 static int l_process_await_start(lua_State *L) {
     box *b = check_box(L);
     lua_settop(L, 1);
-    if (b->process == NULL) return push_closed(L);
-    return wait_in(L, &b->waiters, PN_NO_TIMEOUT, 0, started);
+    return await_start(L, b);
 }
 
 /* ---- its end ---- */
@@ -567,7 +574,9 @@ static pn_probe *start_probe(lua_State *L, int host) {
 
 static void on_attempt(pn_probe *probe, void *context) {
     box *b = context;
-    if (probe->is_open) wake(&b->watchers, 0);
+    if (!probe->is_open) return;
+    b->change_count++;
+    wake(&b->watchers, 0);
 }
 
 /* _watch(timeout[, host, port]): an alarm, and a probe. */
@@ -593,13 +602,15 @@ static int l_process_unwatch(lua_State *L) {
     return 0;
 }
 
-/* "exited", "late" or "running"; and whether the probe has found the port open. */
+/* "exited", "late" or "running"; whether the probe has found the port open; the number of changes
+ * so far, for _await_change. */
 static int push_view(lua_State *L, const box *b) {
     const pn_process *p = b->process;
     bool runs = p != NULL && p->state == PN_PROCESS_RUNNING;
     lua_pushstring(L, !runs ? "exited" : p->has_rung ? "late" : "running");
     lua_pushboolean(L, b->probe != NULL && b->probe->is_open);
-    return 2;
+    lua_pushinteger(L, b->change_count);
+    return 3;
 }
 
 static int changed(lua_State *L, int status, lua_KContext context) {
@@ -611,10 +622,13 @@ static int changed(lua_State *L, int status, lua_KContext context) {
 
 static int l_process_view(lua_State *L) { return push_view(L, check_box(L)); }
 
+/* _await_change(count): waits until there have been more changes than those. */
 static int l_process_await_change(lua_State *L) {
     box *b = check_box(L);
+    lua_Integer seen_count = luaL_checkinteger(L, 2);
     lua_settop(L, 1);
     if (b->process == NULL) return push_closed(L);
+    if (seen_count != (lua_Integer)b->change_count) return push_view(L, b);
     return wait_in(L, &b->watchers, PN_NO_TIMEOUT, 0, changed);
 }
 

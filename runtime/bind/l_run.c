@@ -1,7 +1,7 @@
 /* perilune.run: what a script asks of its run, and tells it. */
 #include "bind/load.h"
 
-extern char **environ;
+#include <unistd.h> /* environ */
 
 /* ---- abort, fail ---- */
 
@@ -21,8 +21,8 @@ static int never(lua_State *L, int status, lua_KContext context) {
     return pn_task_wait(L, PN_WAIT_IO, PN_NO_TIMEOUT, 0, never);
 }
 
-/* A task that does not go on cannot catch it. Where Lua cannot wait, an error has to do: the iteration
- * is over all the same as soon as it could wait. */
+/* A task that does not go on cannot catch it. Where Lua cannot wait, an error has to do: the
+ * iteration is over all the same as soon as it could wait. */
 static int l_abort(lua_State *L) {
     pn_load *load = check_run(L, "abort");
     const char *why = check_why(L, "the script aborted the run");

@@ -1,4 +1,5 @@
-/* perilune.scenario: the module is the function. The checks are in scripts/perilune/load_options.lua. */
+/* perilune.scenario: the module is the function. The checks are in
+ * scripts/perilune/load_options.lua. */
 #include "bind/bind.h"
 
 /* scenario{...}: the table itself, if it is a good one; else an error where the call stands. */

@@ -132,8 +132,8 @@ const pn_class pn_class_timer = {TIMER_CLASS, timer_methods, timer_metamethods};
 
 /* ---- with_timeout ---- */
 
-/* The scope is a userdata at index 2, its own closing variable: it ends whichever way the function is
- * left, and when its coroutine is collected. */
+/* The scope is a userdata at index 2, its own closing variable: it ends whichever way the function
+ * is left, and when its coroutine is collected. */
 #define SCOPE_CLASS "perilune.scope"
 
 static int scope_close(lua_State *L) {

@@ -1,13 +1,13 @@
 /*
  * load.h - what the bindings of a load run share: the calling task's user and labels, and homes.
  *
- * A home is a load actor: an actor that runs users of one scenario, at most PN_LOAD_ACTOR_VUS_MAX, as
- * tasks. Its main task loads the scenario file and then does what must be done inside a task: it makes
- * users and ends iterations that are interrupted. Orders for it come from C code of its worker, which
- * may not touch Lua: they are put in a list and the task is woken.
+ * A home is a load actor: an actor that runs users of one scenario, at most PN_LOAD_ACTOR_VUS_MAX,
+ * as tasks. Its main task loads the scenario file and then does what must be done inside a task: it
+ * makes users and ends iterations that are interrupted. Orders for it come from C code of its
+ * worker, which may not touch Lua: they are put in a list and the task is woken.
  *
- * A user's own task goes through init, iterations and done (load_user.c). All that an iteration starts
- * with actor.task, timer.after and the like is in the user's team and ends with it.
+ * A user's own task goes through init, iterations and done (load_user.c). All that an iteration
+ * starts with actor.task, timer.after and the like is in the user's team and ends with it.
  *
  * Ownership: homes and users are the worker's memory; both go with the actor at the latest.
  * Threads: the worker's.
@@ -53,6 +53,14 @@ static inline const pn_labels *pn_labels_of(lua_State *L) {
     const pn_task *task = pn_task_current(L);
     if (PN_LIKELY(task != NULL && task->labels != NULL)) return task->labels;
     return pn_load_state_of(L)->base;
+}
+
+/* The same where nothing may be raised or made; NULL: none. */
+static inline const pn_labels *pn_labels_find(lua_State *L) {
+    const pn_task *task = pn_task_current(L);
+    if (PN_LIKELY(task != NULL && task->labels != NULL)) return task->labels;
+    const pn_load *load = pn_load_of(L);
+    return load != NULL ? load->base_labels : NULL;
 }
 
 static inline pn_metrics_shard *pn_shard_of(lua_State *L) {
@@ -114,7 +122,8 @@ extern const pn_vu_host pn_load_host;
 /* Makes the planned users of all scenarios, on their workers. */
 void pn_load_make_users(pn_load *load);
 
-/* From the home's main task: a new task for the user, from the given place on. Raises without memory. */
+/* From the home's main task: a new task for the user, from the given place on. Raises without
+ * memory. */
 typedef enum pn_user_entry {
     PN_ENTER_INIT,
     PN_ENTER_REST,
@@ -143,8 +152,8 @@ enum {
     PN_HOME_SLOTS = 5
 };
 
-/* Keeps an error of the script, and logs it if it is the first of its place. The error is at `index`;
- * L is the coroutine that raised it, its stack as it was. `user` may be NULL. */
+/* Keeps an error of the script, and logs it if it is the first of its place. The error is at
+ * `index`; L is the coroutine that raised it, its stack as it was. `user` may be NULL. */
 void pn_load_report(lua_State *L, int index, pn_load *load, const pn_user *user, const char *hook);
 
 #endif

@@ -1,4 +1,5 @@
-/* load_state.c - a Lua state's part in load runs: labels and groups, the scenario file, locked globals. */
+/* load_state.c - a Lua state's part in load runs: labels and groups, the scenario file, locked
+ * globals. */
 #include "bind/load.h"
 
 #include <string.h>
@@ -149,7 +150,8 @@ static int pairs_of_globals(lua_State *L) {
 }
 
 /* Moves all globals to a table of their own; the old one stays what functions know as _G, empty, so
- * that every write to it is seen. What the script had for a metatable there now serves the moved ones. */
+ * that every write to it is seen. What the script had for a metatable there now serves the moved
+ * ones. */
 void pn_load_lock_globals(lua_State *L) {
     luaL_checkstack(L, 8, NULL);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);

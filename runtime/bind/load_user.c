@@ -1,12 +1,12 @@
 /*
  * load_user.c - a virtual user as a task: init, iterations, done.
  *
- * The task's body is one C function with continuations. It never returns between iterations, it rests:
- * waiting for the executor's order, or, where the next iteration is to begin at once, behind the other
- * ready tasks. An empty iteration allocates nothing.
+ * The task's body is one C function with continuations. It never returns between iterations, it
+ * rests: waiting for the executor's order, or, where the next iteration is to begin at once, behind
+ * the other ready tasks. An empty iteration allocates nothing.
  *
- * An iteration that is interrupted, or one of whose tasks fails, is abandoned with its coroutine; the
- * user goes on in a new one.
+ * An iteration that is interrupted, or one of whose tasks fails, is abandoned with its coroutine;
+ * the user goes on in a new one.
  */
 #include "bind/load.h"
 

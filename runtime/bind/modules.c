@@ -30,6 +30,7 @@ const pn_module pn_modules[] = {
     {"perilune.load", pn_load_functions, NULL, NULL},
     {"perilune.load_options", NULL, NULL, NULL},
     {"perilune.load_report", NULL, NULL, NULL},
+    {"std.service", NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 

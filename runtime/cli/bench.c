@@ -2,8 +2,9 @@
  * bench.c - perilune bench: the C and Lua suites, medians of several runs.
  *
  * Every run is a process of its own, so that no run inherits another's memory; it sends its figures
- * through a pipe. A Lua suite is bench/lua/NAME.lua, built in: it returns a function that is called with
- * report(figure, value, unit); comments at its head say what it is and on how many workers it runs:
+ * through a pipe. A Lua suite is bench/lua/NAME.lua, built in: it returns a function that is called
+ * with report(figure, value, unit); comments at its head say what it is and on how many workers it
+ * runs:
  *   -- about: messages between two actors
  *   -- workers: 1
  */

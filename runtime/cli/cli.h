@@ -1,8 +1,9 @@
 /*
- * cli.h - what the commands share: the table of commands, flags, exit codes, and a runtime to host a
- * Lua program.
+ * cli.h - what the commands share: the table of commands, flags, exit codes, and a runtime to host
+ * a Lua program.
  *
- * Only here may the process end. Every error is one clear line on stderr: "perilune: what is wrong".
+ * Only here may the process end. Every error is one clear line on stderr: "perilune: what is
+ * wrong".
  */
 #ifndef PN_CLI_CLI_H
 #define PN_CLI_CLI_H
@@ -46,9 +47,9 @@ typedef struct pn_flag {
     const char *(*set)(void *context, const char *value);
 } pn_flag;
 
-/* Reads flags up to the first argument that is none (or "--"). Unknown flags and bad values are reported.
- * Returns the index of the first argument, or -1. `-h` and `--help` print the command's usage and return
- * -2. `tables` is ended by NULL; each table by a NULL name. */
+/* Reads flags up to the first argument that is none (or "--"). Unknown flags and bad values are
+ * reported. Returns the index of the first argument, or -1. `-h` and `--help` print the command's
+ * usage and return -2. `tables` is ended by NULL; each table by a NULL name. */
 int pn_flags_read(const pn_command *command, int argc, char **argv, const pn_flag *const *tables,
                   void *const *contexts);
 
@@ -81,8 +82,8 @@ typedef struct pn_host {
     char *search_path;
     pn_job interrupt_job;
     bool interrupt_kills; /* the main actor is killed rather than asked to end */
-    /* The first SIGINT or SIGTERM; on the watchdog's thread. NULL: the main actor ends (shutdown). The
-     * second ends the process at once with PN_STATUS_INTERRUPTED. */
+    /* The first SIGINT or SIGTERM; on the watchdog's thread. NULL: the main actor ends (shutdown).
+     * The second ends the process at once with PN_STATUS_INTERRUPTED. */
     void (*on_interrupt)(struct pn_host *host);
     void (*on_ready)(
         struct pn_host *host); /* the main actor is there; on a worker. NULL: nothing */
@@ -98,8 +99,9 @@ void pn_host_init(pn_host *host);
 /* --workers, --seed, --virtual-time, --log-*: for every command that runs Lua. */
 extern const pn_flag pn_host_flags[];
 
-/* Runs the program as the first actor and waits for its end. Returns the exit status: what the program
- * returned or passed to os.exit, PN_STATUS_SCRIPT after an error (printed), PN_STATUS_INTERRUPTED. */
+/* Runs the program as the first actor and waits for its end. Returns the exit status: what the
+ * program returned or passed to os.exit, PN_STATUS_SCRIPT after an error (printed),
+ * PN_STATUS_INTERRUPTED. */
 int pn_host_run(pn_host *host, pn_program *program);
 
 /* Says the exit status, if nobody has yet. Any thread. */

@@ -1,8 +1,8 @@
 /*
  * host.c - a runtime around one Lua program: the first actor, signals, the exit status.
  *
- * The main thread waits; a watcher actor of C behaviour spawns the program's actor, monitors it and ends
- * the wait when it is gone.
+ * The main thread waits; a watcher actor of C behaviour spawns the program's actor, monitors it and
+ * ends the wait when it is gone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -286,8 +286,8 @@ static void set_search_path(pn_host *host) {
     }
 }
 
-/* For tests and the impatient: how long a turn may be stuck, as a duration; and a collector that works
- * at every chance. False, after saying what is wrong, for a value that is none. */
+/* For tests and the impatient: how long a turn may be stuck, as a duration; and a collector that
+ * works at every chance. False, after saying what is wrong, for a value that is none. */
 static bool read_environment(pn_host *host) {
     const char *limit = getenv("PERILUNE_STUCK_LIMIT"), *gc = getenv("PERILUNE_GC");
     uint64_t ns = 0;

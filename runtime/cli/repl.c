@@ -1,8 +1,8 @@
 /*
  * repl.c - an interactive prompt inside an actor.
  *
- * A thread of its own reads standard input, because a worker must never block; each line travels to the
- * prompt's actor as a message. Ctrl-C is a message, too: it cancels what is being evaluated.
+ * A thread of its own reads standard input, because a worker must never block; each line travels to
+ * the prompt's actor as a message. Ctrl-C is a message, too: it cancels what is being evaluated.
  */
 #include <errno.h>
 #include <stdio.h>

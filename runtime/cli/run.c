@@ -1,8 +1,10 @@
 /*
- * run.c - perilune run and perilune inspect: flags in, a load run beside the runtime, its verdict out.
+ * run.c - perilune run and perilune inspect: flags in, a load run beside the runtime, its verdict
+ * out.
  *
- * What happens when is the controller's (scripts/perilune/load_controller.lua), the first actor. Flags
- * are passed on as they were given; he knows what they mean, except for those about the log and the host.
+ * What happens when is the controller's (scripts/perilune/load_controller.lua), the first actor.
+ * Flags are passed on as they were given; he knows what they mean, except for those about the log
+ * and the host.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -29,8 +29,8 @@ static int push_runner(lua_State *L, pn_program *program) {
 
 static void destroy_runner(pn_worker *worker, pn_program *program) { (void)worker, (void)program; }
 
-/* A flag of ours at argv[i], "--name value" or "--name=value": its value, and how many arguments it is.
- * Everything else is busted's. */
+/* A flag of ours at argv[i], "--name value" or "--name=value": its value, and how many arguments it
+ * is. Everything else is busted's. */
 static const char *own_flag(int argc, char **argv, int i, const pn_flag *flag, int *taken) {
     size_t size = strlen(flag->name);
     const char *text = argv[i];

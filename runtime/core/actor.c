@@ -314,8 +314,8 @@ static void bury_mailbox(pn_actor *actor) {
     }
 }
 
-/* Calls at most `count` of the senders that wait for room. One that finds none again may be back in the
- * queue before this returns, so the queue is taken away meanwhile. */
+/* Calls at most `count` of the senders that wait for room. One that finds none again may be back in
+ * the queue before this returns, so the queue is taken away meanwhile. */
 static void notify_space(pn_actor *actor, uint32_t count) {
     pn_queue waiting = actor->space_waiters;
     pn_link *link;

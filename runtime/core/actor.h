@@ -1,18 +1,19 @@
 /*
  * actor.h - an actor: a mailbox, a behaviour, links and monitors, and a ledger.
  *
- * The core knows a behaviour as a table of functions: lua/ implements one, the C tests another. An actor
- * lives on one worker and everything here but pn_actor_spawn and the senders' side runs on that worker's
- * thread.
+ * The core knows a behaviour as a table of functions: lua/ implements one, the C tests another. An
+ * actor lives on one worker and everything here but pn_actor_spawn and the senders' side runs on
+ * that worker's thread.
  *
- * Life: born (its slot is taken, `start` is called on its worker), run (whenever a message waits for a
- * receiver or a task is ready), ended (pn_actor_end: from here on sends fail with noproc), reaped (by the
- * worker's loop, never inside another actor's turn, so a tree of any depth dies without recursion:
- * `stop` is called, links and monitors are told, what is left in the mailbox becomes dead letters).
+ * Life: born (its slot is taken, `start` is called on its worker), run (whenever a message waits
+ * for a receiver or a task is ready), ended (pn_actor_end: from here on sends fail with noproc),
+ * reaped (by the worker's loop, never inside another actor's turn, so a tree of any depth dies
+ * without recursion: `stop` is called, links and monitors are told, what is left in the mailbox
+ * becomes dead letters).
  *
- * Order: what one actor sends to another arrives in order, signals included. A kill and an untrapped
- * exit act when they arrive, past what waits in the mailbox; `down` and trapped exits go through the
- * mailbox but do not count against it.
+ * Order: what one actor sends to another arrives in order, signals included. A kill and an
+ * untrapped exit act when they arrive, past what waits in the mailbox; `down` and trapped exits go
+ * through the mailbox but do not count against it.
  */
 #ifndef PN_CORE_ACTOR_H
 #define PN_CORE_ACTOR_H
@@ -35,14 +36,15 @@ typedef struct pn_runtime pn_runtime;
 
 typedef struct pn_behaviour {
     const char *name;
-    /* On the actor's worker, once, before the first run. Owns `argument`. A negative code ends the actor
-     * with reason error; `stop` is then not called. */
+    /* On the actor's worker, once, before the first run. Owns `argument`. A negative code ends the
+     * actor with reason error; `stop` is then not called. */
     int (*start)(pn_actor *actor, void *argument);
     /* The argument of an actor that is never started. */
     void (*discard)(pn_worker *worker, void *argument);
     /* A turn: run ready tasks and take messages, a bounded amount; call pn_actor_wake for more. */
     void (*run)(pn_actor *actor);
-    /* A message for a waiting task (REPLY, STREAM, SPACE). Owns it. Not a turn: no task runs in here. */
+    /* A message for a waiting task (REPLY, STREAM, SPACE). Owns it. Not a turn: no task runs in
+     * here. */
     void (*accept)(pn_actor *actor, pn_msg *msg);
     /* The turn has outlived its slice. Called in a signal handler on the worker's own thread. */
     void (*interrupt)(pn_actor *actor);
@@ -50,9 +52,9 @@ typedef struct pn_behaviour {
     void (*describe)(pn_actor *actor, char *text, size_t room);
     /* Could any task of the actor, other than those that wait in this chain of calls, receive? */
     bool (*can_receive)(const pn_actor *actor, const pn_call *chain);
-    /* The actor has ended: give back everything. actor->exit says why. What is still in the hands of
-     * others may make it linger: everybody is told of its end, but it is asked again to stop, after
-     * pn_actor_reap_again. */
+    /* The actor has ended: give back everything. actor->exit says why. What is still in the hands
+     * of others may make it linger: everybody is told of its end, but it is asked again to stop,
+     * after pn_actor_reap_again. */
     void (*stop)(pn_actor *actor);
 } pn_behaviour;
 
@@ -104,8 +106,8 @@ typedef struct pn_spawn {
     uint32_t block_timeout_ms; /* 0: the default */
 } pn_spawn;
 
-/* On `worker`'s thread; `parent` may be NULL. 0, PN_ENAME_TAKEN, PN_ENOPROC (no such group), PN_ENOMEM,
- * PN_ELIMIT (no slot), PN_ESTOPPED. */
+/* On `worker`'s thread; `parent` may be NULL. 0, PN_ENAME_TAKEN, PN_ENOPROC (no such group),
+ * PN_ENOMEM, PN_ELIMIT (no slot), PN_ESTOPPED. */
 int pn_actor_spawn(pn_worker *worker, pn_actor *parent, const pn_spawn *spawn, pn_pid *pid,
                    uint64_t *monitor_ref);
 
@@ -122,18 +124,19 @@ void pn_actor_reap_again(pn_actor *actor);
  * block): the message is still the caller's. `from` may be NULL. */
 int pn_actor_send(pn_worker *worker, pn_actor *from, pn_pid to, pn_msg *msg);
 
-/* May a sender wait for room in this mailbox, and how long? False when not, or when the actor is gone. */
+/* May a sender wait for room in this mailbox, and how long? False when not, or when the actor is
+ * gone. */
 bool pn_actor_may_block(pn_worker *worker, pn_pid to, uint32_t *timeout_ms);
 
 /* Asks for one SPACE message when `to` has room again or is gone. */
 void pn_actor_await_space(pn_actor *self, pn_pid to);
 
-/* Takes the first message out of the mailbox; NULL when empty. pn_actor_take takes a given one after
- * `previous` (NULL: the first). The caller owns it. */
+/* Takes the first message out of the mailbox; NULL when empty. pn_actor_take takes a given one
+ * after `previous` (NULL: the first). The caller owns it. */
 pn_msg *pn_actor_receive(pn_actor *self);
 
-/* To be called when a receiver begins to wait and the mailbox is empty: calls the senders that wait for
- * room, should those have gone that were called before. */
+/* To be called when a receiver begins to wait and the mailbox is empty: calls the senders that wait
+ * for room, should those have gone that were called before. */
 void pn_actor_call_senders(pn_actor *self);
 
 /* How many have ever left the mailbox: who keeps a place in it compares. */
@@ -154,9 +157,10 @@ void pn_actor_exit_signal(pn_worker *worker, pn_actor *from, pn_pid to, pn_exit 
 int pn_actor_register(pn_actor *self, const char *name);
 bool pn_actor_unregister(pn_actor *self);
 
-/* Looks at another actor: a function is run on its worker, in order with what the asker sent it, and puts
- * what it finds into the reply (pn_msg_set_payload), which comes back to the asker as a REPLY with `ref`.
- * Its negative code is the reply's, PN_ENOPROC when the actor is gone. There is always a reply. */
+/* Looks at another actor: a function is run on its worker, in order with what the asker sent it,
+ * and puts what it finds into the reply (pn_msg_set_payload), which comes back to the asker as a
+ * REPLY with `ref`. Its negative code is the reply's, PN_ENOPROC when the actor is gone. There is
+ * always a reply. */
 void pn_actor_ask(pn_actor *self, pn_pid to, pn_ask_fn ask, uint64_t ref);
 
 /* For the worker. */

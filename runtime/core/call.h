@@ -1,10 +1,10 @@
 /*
  * call.h - a request under way: who waits, until when, and on whose behalf.
  *
- * A call is shared by the caller's waiting task and by the request that travels; it is answered exactly
- * once, by whoever comes first: the reply, the time-out (which takes it back), or the destruction of the
- * request. Its parent is the call that the calling task itself was serving: the chain that deadlines and
- * cycle detection follow. Counted; threads: any.
+ * A call is shared by the caller's waiting task and by the request that travels; it is answered
+ * exactly once, by whoever comes first: the reply, the time-out (which takes it back), or the
+ * destruction of the request. Its parent is the call that the calling task itself was serving: the
+ * chain that deadlines and cycle detection follow. Counted; threads: any.
  */
 #ifndef PN_CORE_CALL_H
 #define PN_CORE_CALL_H
@@ -33,7 +33,8 @@ struct pn_call {
 
 enum { PN_CALL_OPEN, PN_CALL_ANSWERED, PN_CALL_WITHDRAWN };
 
-/* One reference, one holder. NULL without memory. `parent` may be NULL; the deadline is cut to its. */
+/* One reference, one holder. NULL without memory. `parent` may be NULL; the deadline is cut to
+ * its. */
 pn_call *pn_call_create(pn_worker *worker, pn_pid caller, uint64_t ref, uint64_t deadline_ns,
                         pn_call *parent);
 pn_call *pn_call_grab(pn_call *call);
@@ -56,8 +57,8 @@ int pn_call_reply(pn_worker *worker, pn_call *call, pn_msg *reply);
 /* Answers with an error code alone, if still open. */
 void pn_call_fail(pn_worker *worker, pn_call *call, int code);
 
-/* One more, one less who could answer; each holder owns a reference too. When the last lets go of an
- * open call it fails with `code`. */
+/* One more, one less who could answer; each holder owns a reference too. When the last lets go of
+ * an open call it fails with `code`. */
 void pn_call_hold(pn_call *call);
 void pn_call_let_go(pn_worker *worker, pn_call *call, int code);
 

@@ -1,11 +1,13 @@
 /*
- * io.h - what an I/O engine needs of the worker it runs on: the libuv loop, the timer wheel, the clock
- * and the ledger. Engines in net/ take a pn_io and know nothing of actors; tests drive one directly.
+ * io.h - what an I/O engine needs of the worker it runs on: the libuv loop, the timer wheel, the
+ * clock and the ledger. Engines in net/ take a pn_io and know nothing of actors; tests drive one
+ * directly.
  *
- * The wheel is driven by one libuv timer that is armed only when the loop is about to block. In virtual
- * time the loop never waits for a timer: when it would block, no real I/O is outstanding and a timer is
- * pending, time moves to that timer. An engine that has real I/O under way (a connect, a request, a child
- * process) says so with pn_io_hold and pn_io_drop, and time stands still for virtual timers meanwhile.
+ * The wheel is driven by one libuv timer that is armed only when the loop is about to block. In
+ * virtual time the loop never waits for a timer: when it would block, no real I/O is outstanding
+ * and a timer is pending, time moves to that timer. An engine that has real I/O under way (a
+ * connect, a request, a child process) says so with pn_io_hold and pn_io_drop, and time stands
+ * still for virtual timers meanwhile.
  *
  * Threads: one.
  */
@@ -34,12 +36,12 @@ typedef struct pn_io {
 /* 0, or a negative code; after a failure there is nothing to close. */
 int pn_io_init(pn_io *io, pn_clock *clock, pn_ledger *ledger);
 
-/* All handles but its own must be closed or closing; runs the loop until their close callbacks are done.
- * No timer may be active. */
+/* All handles but its own must be closed or closing; runs the loop until their close callbacks are
+ * done. No timer may be active. */
 void pn_io_close(pn_io *io);
 
-/* One turn: polls (waits for at most `wait_ms`; 0 does not wait, UINT64_MAX waits for ever), runs the
- * callbacks, fires the timers that are due. Returns how many timers fired. */
+/* One turn: polls (waits for at most `wait_ms`; 0 does not wait, UINT64_MAX waits for ever), runs
+ * the callbacks, fires the timers that are due. Returns how many timers fired. */
 size_t pn_io_turn(pn_io *io, uint64_t wait_ms);
 
 static inline uint64_t pn_io_read_clock(pn_io *io) {

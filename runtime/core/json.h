@@ -1,19 +1,20 @@
 /*
  * json.h - JSON text (RFC 8259) read and written without a tree between it and its user.
  *
- * The reader is a pull parser: each pn_json_read gives the next token. It is strict: well-formed UTF-8,
- * no lone surrogate, no control character in strings, no trailing comma or byte, no NaN. Numbers without
- * fraction and exponent that fit int64 are integers, all others (and -0) doubles, correctly rounded; one
- * past the range of a double is an error, one too small for it is zero. Strings may hold \u0000. Of equal
- * keys in an object the last one counts: pn_json_find does so, whoever builds values must.
+ * The reader is a pull parser: each pn_json_read gives the next token. It is strict: well-formed
+ * UTF-8, no lone surrogate, no control character in strings, no trailing comma or byte, no NaN.
+ * Numbers without fraction and exponent that fit int64 are integers, all others (and -0) doubles,
+ * correctly rounded; one past the range of a double is an error, one too small for it is zero.
+ * Strings may hold \u0000. Of equal keys in an object the last one counts: pn_json_find does so,
+ * whoever builds values must.
  *
- * The writer appends to a pn_buf. Integers are exact; doubles are the shortest text that reads back,
- * with a point or an exponent, so a value comes back as what it was. Bad UTF-8, NaN and infinities are
- * refused.
+ * The writer appends to a pn_buf. Integers are exact; doubles are the shortest text that reads
+ * back, with a point or an exponent, so a value comes back as what it was. Bad UTF-8, NaN and
+ * infinities are refused.
  *
- * Ownership: reader and writer are plain structs of the caller and own nothing; the text must outlive
- * the reader. So the caller may leave at any moment, by longjmp too (Lua raises so), with nothing to
- * close but what is its own. Nothing here allocates, but for the writer's buffer.
+ * Ownership: reader and writer are plain structs of the caller and own nothing; the text must
+ * outlive the reader. So the caller may leave at any moment, by longjmp too (Lua raises so), with
+ * nothing to close but what is its own. Nothing here allocates, but for the writer's buffer.
  *
  * Threads: no state beyond the structs. Limits: depth, size; both named below.
  */
@@ -79,8 +80,8 @@ typedef struct pn_json_reader {
     size_t size_max_bytes;
     uint32_t depth_max;
     uint8_t state;
-    uint64_t
-        objects[PN_JSON_DEPTH_MAX / 64]; /* which of the open ones are objects, a bit for each */
+    /* Which of the open ones are objects, a bit for each. */
+    uint64_t objects[PN_JSON_DEPTH_MAX / 64];
 } pn_json_reader;
 
 /* Cannot fail: a text over the limit is reported by the first read. `limits` may be NULL. */
@@ -89,8 +90,8 @@ void pn_json_reader_init(pn_json_reader *reader, const char *text, size_t size,
 
 pn_json_token pn_json_read(pn_json_reader *reader);
 
-/* Reads over the rest of the value that the last token began (of a key: its value), checking it. Returns
- * 0 or the reader's err. */
+/* Reads over the rest of the value that the last token began (of a key: its value), checking it.
+ * Returns 0 or the reader's err. */
 int pn_json_skip(pn_json_reader *reader);
 
 /* Writes what the string means to `out`, which has room for raw_size bytes; returns its size. */
@@ -116,16 +117,17 @@ pn_json_place pn_json_locate(const pn_json_reader *reader);
 const char *pn_json_message(const pn_json_reader *reader, char text[PN_JSON_MESSAGE_BYTES]);
 
 /*
- * Looks a value up by path and checks the whole text all the same: the answer is what decoding everything
- * and then indexing would give, also for equal keys and for errors behind the value.
+ * Looks a value up by path and checks the whole text all the same: the answer is what decoding
+ * everything and then indexing would give, also for equal keys and for errors behind the value.
  *
  *   path = [ name | step ] { "." name | step }        step = "[" index "]" | "[" string "]"
  *
- * An index counts from 1. A name is any text without . [ and ]; other keys are written as a JSON string:
- * items[1].id   ["a.b"].c   matrix[2][3]   The empty path is the whole value.
+ * An index counts from 1. A name is any text without . [ and ]; other keys are written as a JSON
+ * string: items[1].id ["a.b"].c matrix[2][3] The empty path is the whole value.
  *
  * 0: `value` is a reader of the value alone, its next token begins it. PN_ENOT_FOUND, PN_EBAD_JSON,
- * PN_ETOO_DEEP, PN_ETOO_LARGE, PN_EBAD_VALUE for a malformed path: pn_json_message(value) says more.
+ * PN_ETOO_DEEP, PN_ETOO_LARGE, PN_EBAD_VALUE for a malformed path: pn_json_message(value) says
+ * more.
  */
 int pn_json_find(const char *text, size_t size, const char *path, size_t path_size,
                  const pn_json_limits *limits, pn_json_reader *value);
@@ -142,13 +144,13 @@ typedef struct pn_json_writer {
     uint64_t objects[PN_JSON_DEPTH_MAX / 64];
 } pn_json_writer;
 
-/* The size is limited by the buffer's own limit_bytes. Several values may be written to one buffer, each
- * with a writer of its own. indent <= PN_JSON_INDENT_MAX, depth_max 0 for the default. */
+/* The size is limited by the buffer's own limit_bytes. Several values may be written to one buffer,
+ * each with a writer of its own. indent <= PN_JSON_INDENT_MAX, depth_max 0 for the default. */
 void pn_json_writer_init(pn_json_writer *writer, pn_buf *out, uint32_t indent, uint32_t depth_max);
 
-/* Each returns 0 or the writer's err: PN_EBAD_VALUE, PN_ETOO_DEEP, PN_ETOO_LARGE (the buffer's limit),
- * PN_ENOMEM. A key within an array, a value without key within an object, or an end without its begin are
- * mistakes of the programmer. After an error what the buffer holds is no JSON. */
+/* Each returns 0 or the writer's err: PN_EBAD_VALUE, PN_ETOO_DEEP, PN_ETOO_LARGE (the buffer's
+ * limit), PN_ENOMEM. A key within an array, a value without key within an object, or an end without
+ * its begin are mistakes of the programmer. After an error what the buffer holds is no JSON. */
 int pn_json_write_null(pn_json_writer *writer);
 int pn_json_write_bool(pn_json_writer *writer, bool value);
 int pn_json_write_int(pn_json_writer *writer, int64_t value);

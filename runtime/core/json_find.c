@@ -80,8 +80,9 @@ static int check_path(struct finder *f) {
     return 0;
 }
 
-/* Reads over the value that the reader has just begun, and notes what is at `path` from there. Recursion
- * is bounded by the depth limit: each call but the last is within one more array or object. */
+/* Reads over the value that the reader has just begun, and notes what is at `path` from there.
+ * Recursion is bounded by the depth limit: each call but the last is within one more array or
+ * object. */
 static void descend(struct finder *f, const char *path) {
     pn_json_reader *r = &f->reader;
     struct step step;

@@ -1,4 +1,5 @@
-/* The reader of json.h. The text before `at` has been checked; the state says what may come there. */
+/* The reader of json.h. The text before `at` has been checked; the state says what may come
+ * there. */
 #include "core/json.h"
 
 #include <float.h>
@@ -176,7 +177,8 @@ static const char *scan_special(pn_json_reader *r, const char *p) {
     return NULL;
 }
 
-/* Checks the string whose first byte behind the quote is at p; returns the byte behind it, or NULL. */
+/* Checks the string whose first byte behind the quote is at p; returns the byte behind it, or
+ * NULL. */
 static const char *scan_string(pn_json_reader *r, const char *p) {
     r->string.raw = p;
     r->string.is_escaped = false;

@@ -21,7 +21,8 @@ static inline uint64_t pn__json_zero_bytes(uint64_t word) {
     return (word - PN__JSON_EACH(0x01)) & ~word & PN__JSON_EACH(0x80);
 }
 
-/* The first byte from p that is a quote, a backslash, a control character or not ASCII; else `end`. */
+/* The first byte from p that is a quote, a backslash, a control character or not ASCII; else
+ * `end`. */
 static inline const char *pn__json_plain_end(const char *p, const char *end) {
     while (end - p >= 8) {
         uint64_t word;

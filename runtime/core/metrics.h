@@ -188,8 +188,8 @@ int pn_aggregate_parse(const char *text, size_t size, pn_aggregate *aggregate);
  * Trend: avg, min, max, med, p(N), count. */
 bool pn_aggregate_fits(pn_aggregate aggregate, pn_metric_type type);
 
-/* [+-] digits with a point anywhere [e [+-] digits], all of the text, finite; no locale. For parsers
- * here and above. */
+/* [+-] digits with a point anywhere [e [+-] digits], all of the text, finite; no locale. For
+ * parsers here and above. */
 bool pn__metric_number(const char *text, size_t size, double *value);
 
 /* What all shards hold of one metric. */

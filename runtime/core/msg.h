@@ -1,9 +1,9 @@
 /*
  * msg.h - what travels between actors: 64 bytes, small payloads inside.
  *
- * A message is allocated by the sender's worker and freed by the receiver's; it has one owner at any
- * time. Destroying one that carries a request answers the caller with the given code, so a call can
- * never be lost in transit.
+ * A message is allocated by the sender's worker and freed by the receiver's; it has one owner at
+ * any time. Destroying one that carries a request answers the caller with the given code, so a call
+ * can never be lost in transit.
  */
 #ifndef PN_CORE_MSG_H
 #define PN_CORE_MSG_H
@@ -42,8 +42,8 @@ typedef enum pn_msg_kind {
     PN_MSG_ASK,   /* run a function on the actor's worker: info */
 } pn_msg_kind;
 
-/* What a STREAM message says, in `aux`. OPEN carries the sender's own ref in `extra`, so that it can be
- * told when there is nobody to open it to. */
+/* What a STREAM message says, in `aux`. OPEN carries the sender's own ref in `extra`, so that it
+ * can be told when there is nobody to open it to. */
 enum { PN_STREAM_OP_OPEN, PN_STREAM_OP_DATA, PN_STREAM_OP_CREDIT, PN_STREAM_OP_CLOSE };
 
 #define PN_MSG_INLINE_BYTES 24

@@ -1,9 +1,10 @@
 /*
- * names.h - registered names. A name stands for one actor, or for a group of actors that take turns.
+ * names.h - registered names. A name stands for one actor, or for a group of actors that take
+ * turns.
  *
  * Groups are made by supervisors: sends to one go round its live members. While a group has no live
- * member (a restart is under way) a lookup says so (PN_EMAILBOX_FULL: try again within the deadline),
- * unlike an unknown name (PN_ENOPROC).
+ * member (a restart is under way) a lookup says so (PN_EMAILBOX_FULL: try again within the
+ * deadline), unlike an unknown name (PN_ENOPROC).
  *
  * Threads: any; one lock, held for a lookup in a hash map.
  */

@@ -4,7 +4,8 @@
  *
  * A ring of bytes, and beside it a ring of runs (which stream, how many bytes). It grows by
  * doubling up to its limit; from then on, or when there is no memory to grow, the oldest bytes make
- * room. So adding never fails. Streams that take turns byte by byte are held to PN_OUTPUT_RUNS_MAX runs.
+ * room. So adding never fails. Streams that take turns byte by byte are held to PN_OUTPUT_RUNS_MAX
+ * runs.
  *
  * Threads: one. Memory: the ledger's.
  */

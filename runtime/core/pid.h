@@ -2,8 +2,8 @@
  * pid.h - the identity of an actor: a value, not a pointer.
  *
  * A pid is a slot number and the generation of the slot's owner. When an actor ends, its slot's
- * generation moves on, so a message to a dead actor whose slot was reused never arrives. A pid fits a
- * Lua light userdata: it compares, keys tables and costs no allocation. 0 is nobody.
+ * generation moves on, so a message to a dead actor whose slot was reused never arrives. A pid fits
+ * a Lua light userdata: it compares, keys tables and costs no allocation. 0 is nobody.
  */
 #ifndef PN_CORE_PID_H
 #define PN_CORE_PID_H

@@ -1,9 +1,9 @@
 /*
  * runtime.h - a whole Perilune: workers, actors, names, dead letters, the watchdog.
  *
- * Everything hangs on a pn_runtime; several may live in one process. Order of use: create, start, any
- * number of posts and spawns, stop (actors end in order, workers finish), destroy (which asserts that
- * nothing is left: no actor, message, handle, thread or byte).
+ * Everything hangs on a pn_runtime; several may live in one process. Order of use: create, start,
+ * any number of posts and spawns, stop (actors end in order, workers finish), destroy (which
+ * asserts that nothing is left: no actor, message, handle, thread or byte).
  *
  * Threads: create, start, stop and destroy belong to one thread that is no worker.
  */

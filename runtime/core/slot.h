@@ -1,10 +1,10 @@
 /*
  * slot.h - the table of actor slots: who is where, alive, and how full.
  *
- * Slots are type-stable: once there, they stay until the runtime goes, so any thread may look at one
- * whatever became of its actor. Generation and mailbox depth are one atomic word: a sender reserves a
- * place with one compare-and-swap that also proves that the actor is the one it meant. Everything behind
- * `actor` belongs to the actor's worker.
+ * Slots are type-stable: once there, they stay until the runtime goes, so any thread may look at
+ * one whatever became of its actor. Generation and mailbox depth are one atomic word: a sender
+ * reserves a place with one compare-and-swap that also proves that the actor is the one it meant.
+ * Everything behind `actor` belongs to the actor's worker.
  *
  * Limits: 2^28 slots; a slot whose 2^28 generations are used up is retired for good.
  */
@@ -80,7 +80,8 @@ static inline uint32_t pn_slot_depth(const pn_slot *slot) {
     return (uint32_t)atomic_load_explicit(&slot->word, memory_order_relaxed);
 }
 
-/* Takes one of `limit` places in the mailbox of this generation: 0, PN_ENOPROC or PN_EMAILBOX_FULL. */
+/* Takes one of `limit` places in the mailbox of this generation: 0, PN_ENOPROC or
+ * PN_EMAILBOX_FULL. */
 static inline int pn_slot_reserve(pn_slot *slot, uint32_t generation, uint32_t limit) {
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
     do {

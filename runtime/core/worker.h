@@ -2,12 +2,13 @@
  * worker.h - one thread with a libuv loop, a timer wheel, a run queue and a shard of every metric.
  *
  * Workers share nothing; they talk through an inbox: a lock-free list to which senders push whole
- * batches and which the owner takes with one exchange. A worker that sleeps is woken by uv_async_send;
- * because that costs 20 us, an idle worker first spins for a moment, but only while spinning has lately
- * paid (and never while a load run measures).
+ * batches and which the owner takes with one exchange. A worker that sleeps is woken by
+ * uv_async_send; because that costs 20 us, an idle worker first spins for a moment, but only while
+ * spinning has lately paid (and never while a load run measures).
  *
- * A turn of the loop: take the inbox, reap the ended, run a batch of actors, send the outboxes, and poll
- * libuv and the wheel when a millisecond or the watchdog's tick has passed, or when nothing is runnable.
+ * A turn of the loop: take the inbox, reap the ended, run a batch of actors, send the outboxes, and
+ * poll libuv and the wheel when a millisecond or the watchdog's tick has passed, or when nothing is
+ * runnable.
  *
  * Threads: all functions run on the worker's thread, except where the comment says otherwise.
  */
@@ -107,7 +108,8 @@ void pn_worker_flush(pn_worker *worker);
 /* Takes what other workers sent. Also from inside a long turn, so that a kill gets through. */
 void pn_worker_drain(pn_worker *worker);
 
-/* Runs `run` on the worker's thread. From any thread. The job is the caller's memory until it runs. */
+/* Runs `run` on the worker's thread. From any thread. The job is the caller's memory until it
+ * runs. */
 void pn_worker_post(pn_worker *worker, pn_job *job);
 
 uint64_t pn_worker_next_ref(pn_worker *worker);

@@ -348,11 +348,11 @@ pn_vu_order pn_vu_end(pn_vu *vu, pn_ending ending, uint64_t now_ns) {
     return decide(x, vu, now_ns);
 }
 
-void pn_vu_record_http_duration(const pn_vu *vu, pn_metrics_shard *shard, uint64_t duration_ns,
-                                uint64_t late_ns, uint64_t now_ns, const pn_tags *tags) {
+void pn_scenario_record_request(const pn_scenario_run *run, pn_metrics_shard *shard,
+                                uint64_t duration_ns, uint64_t late_ns, uint64_t now_ns,
+                                const pn_tags *tags) {
     double ms = (double)(duration_ns + late_ns) * 1e-6;
     pn_metrics_record(shard, PN_METRIC_HTTP_REQ_DURATION, ms, now_ns, tags);
-    const pn_scenario_run *run = vu != NULL ? vu->executor->run : NULL;
     if (run == NULL || !run->has_uncorrected) return;
     pn_metrics_record(shard, run->uncorrected_request_id, (double)duration_ns * 1e-6, now_ns, tags);
 }

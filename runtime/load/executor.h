@@ -1,24 +1,24 @@
 /*
  * executor.h - how the executors work: users, iterations, and the ends of a scenario.
  *
- * Design. A scenario runs as one pn_executor (a part) for each worker, and a pn_scenario_run that they
- * share. A part owns its users and its share of the work and needs no lock; what parts have in common
- * are a few atomic counters. Everything is told the time: a part says when it wants to be advanced next,
- * so the whole runs in virtual time without a runtime, and the tests do so.
+ * Design. A scenario runs as one pn_executor (a part) for each worker, and a pn_scenario_run that
+ * they share. A part owns its users and its share of the work and needs no lock; what parts have in
+ * common are a few atomic counters. Everything is told the time: a part says when it wants to be
+ * advanced next, so the whole runs in virtual time without a runtime, and the tests do so.
  *
- * Who runs the users is behind pn_vu_host: Lua tasks in bind/, a simulation in the tests. He makes users,
- * begins their iterations, and reports what became of them.
+ * Who runs the users is behind pn_vu_host: Lua tasks in bind/, a simulation in the tests. He makes
+ * users, begins their iterations, and reports what became of them.
  *
- * Phases of a part: it waits for the scenario's start; runs; at the regular end begins nothing more and
- * lets iterations finish; at the hard end (graceful_stop later) interrupts them; is done when its last
- * user has left. A stop from outside makes both ends now.
+ * Phases of a part: it waits for the scenario's start; runs; at the regular end begins nothing more
+ * and lets iterations finish; at the hard end (graceful_stop later) interrupts them; is done when
+ * its last user has left. A stop from outside makes both ends now.
  *
- * An executor is a pn_executor_type: its options, what follows from them, and two decisions: what a user
- * does next, and which arrivals are due. The types differ in nothing else.
+ * An executor is a pn_executor_type: its options, what follows from them, and two decisions: what a
+ * user does next, and which arrivals are due. The types differ in nothing else.
  *
  * Open executors deal their arrivals out to the parts in turn. A part without a free user hands the
- * arrival over to a part that has one; if none has, it makes one more, while there are fewer than max_vus
- * in all; otherwise the iteration is dropped. So a drop means that all users were busy.
+ * arrival over to a part that has one; if none has, it makes one more, while there are fewer than
+ * max_vus in all; otherwise the iteration is dropped. So a drop means that all users were busy.
  *
  * Ownership: users are the host's memory, from `grow` or pn_executor_add to pn_executor_remove.
  * Threads: a part belongs to its worker; pn_executor_claim and the counters are for all.
@@ -31,8 +31,6 @@
 #include "load/pacer.h"
 #include "load/scenario.h"
 #include "load/vu.h"
-
-typedef struct pn_scenario_run pn_scenario_run;
 
 typedef enum pn_vu_order { PN_VU_RUN, PN_VU_WAIT, PN_VU_LEAVE } pn_vu_order;
 
@@ -49,7 +47,8 @@ typedef struct pn_vu_host {
     void (*interrupt)(pn_vu *vu);
     /* The user is to leave: pn_executor_remove follows when it has. */
     void (*retire)(pn_vu *vu);
-    /* Makes one more user, pn_vu_ready follows; NULL if that cannot be. Also adds it to the part. */
+    /* Makes one more user, pn_vu_ready follows; NULL if that cannot be. Also adds it to the
+     * part. */
     pn_vu *(*grow)(pn_executor *x);
     /* Passes an arrival on: pn_executor_take_over on the other part's worker. Must not fail. */
     void (*hand_over)(pn_executor *x, pn_executor *to, uint64_t number, uint64_t intended_ns);
@@ -131,7 +130,8 @@ struct pn_executor_type {
 
 /* ---- a part's life ---- */
 
-/* start_ns: when the run begins, of the same clock as all `now_ns`. Once, before the parts begin. */
+/* start_ns: when the run begins, of the same clock as all `now_ns`. Once, before the parts
+ * begin. */
 void pn_scenario_run_init(pn_scenario_run *run, const pn_scenario *scenario, pn_executor *parts,
                           uint32_t part_count);
 void pn_scenario_run_start(pn_scenario_run *run, uint64_t start_ns);
@@ -143,8 +143,8 @@ void pn_executor_close(pn_executor *x); /* no user may be left */
 /* Does what is due; returns when to be called again, UINT64_MAX: not needed. */
 uint64_t pn_executor_advance(pn_executor *x, uint64_t now_ns);
 
-/* Begins nothing more; running iterations are interrupted, now or at the hard end that stays. From any
- * thread; the part acts at its next advance, which the caller sees to. */
+/* Begins nothing more; running iterations are interrupted, now or at the hard end that stays. From
+ * any thread; the part acts at its next advance, which the caller sees to. */
 void pn_scenario_run_stop(pn_scenario_run *run, uint64_t now_ns, bool at_once);
 
 /* ---- users ---- */

@@ -1,8 +1,9 @@
 /*
- * labels.h - the tags of all that a task does: those of the run and the scenario, and the group it is in.
+ * labels.h - the tags of all that a task does: those of the run and the scenario, and the group it
+ * is in.
  *
- * Made once for each scenario and group, shared by all users there, and not changed any more: labelling
- * a sample costs a pointer. A group's path is k6's: "::outer::inner".
+ * Made once for each scenario and group, shared by all users there, and not changed any more:
+ * labelling a sample costs a pointer. A group's path is k6's: "::outer::inner".
  */
 #ifndef PN_LOAD_LABELS_H
 #define PN_LOAD_LABELS_H

@@ -9,8 +9,8 @@
 
 #define LAG_INTERVAL_NS (100 * PN_NS_PER_MS) /* how often the event loop's lag is measured */
 
-/* What a worker has while the run is on. The worker's memory, because the alarm's handle outlives the
- * run: it is closed with the worker. */
+/* What a worker has while the run is on. The worker's memory, because the alarm's handle outlives
+ * the run: it is closed with the worker. */
 typedef struct pn__gear {
     pn_alarm alarm;
     pn_timer lag_timer;

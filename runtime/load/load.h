@@ -1,17 +1,19 @@
 /*
- * load.h - a load run: its scenarios, their parts on the workers, and everything that is known of it.
+ * load.h - a load run: its scenarios, their parts on the workers, and everything that is known of
+ * it.
  *
- * Life: created beside a runtime; configured (scenarios, thresholds, tags) and prepared on one thread;
- * the host makes the users and reports each as prepared; started, which opens an alarm on every worker
- * that advances the parts there; over when the last part is done; destroyed when the runtime has stopped.
- * The controller, on the first worker, is told of what happens through `on_event`.
+ * Life: created beside a runtime; configured (scenarios, thresholds, tags) and prepared on one
+ * thread; the host makes the users and reports each as prepared; started, which opens an alarm on
+ * every worker that advances the parts there; over when the last part is done; destroyed when the
+ * runtime has stopped. The controller, on the first worker, is told of what happens through
+ * `on_event`.
  *
- * A run is stopped from outside (an interrupt, run.abort, a threshold) by pn_load_stop: nothing is begun
- * any more and what runs is interrupted at once. What it ends with is its verdict: the first that is set
- * stays.
+ * A run is stopped from outside (an interrupt, run.abort, a threshold) by pn_load_stop: nothing is
+ * begun any more and what runs is interrupted at once. What it ends with is its verdict: the first
+ * that is set stays.
  *
- * Threads: pn_load_stop, verdicts, problems and counters: any. A pn_load_worker: its worker. The rest:
- * the controller's. Ownership: memory is the runtime's shared ledger's.
+ * Threads: pn_load_stop, verdicts, problems and counters: any. A pn_load_worker: its worker. The
+ * rest: the controller's. Ownership: memory is the runtime's shared ledger's.
  */
 #ifndef PN_LOAD_LOAD_H
 #define PN_LOAD_LOAD_H
@@ -129,18 +131,20 @@ void pn_load_destroy(pn_load *load); /* the runtime has stopped */
 /* Copies the scenario, its texts included. PN_ELIMIT, PN_ENOMEM, PN_EEXISTS. */
 int pn_load_add_scenario(pn_load *load, const pn_scenario *scenario);
 
-/* Makes parts and labels. From here on the configuration stands. PN_ENOMEM, PN_ELIMIT (too many tags). */
+/* Makes parts and labels. From here on the configuration stands. PN_ENOMEM, PN_ELIMIT (too many
+ * tags). */
 int pn_load_prepare(pn_load *load, const pn_vu_host *host);
 
-/* From here on the built-in metrics have a sub-metric for each scenario, and for each group from its first
- * use on: the full summary. Before the users are made. A negative code. */
+/* From here on the built-in metrics have a sub-metric for each scenario, and for each group from
+ * its first use on: the full summary. Before the users are made. A negative code. */
 int pn_load_want_details(pn_load *load);
 
 /* Those of one tag. PN_ELIMIT: too many, PN_EBAD_CONFIG: not a value that a selector can have. */
 int pn_load_add_details(pn_load *load, const char *tag, const char *value);
 
-/* Every sample goes to the file as a line of JSON. A negative code. Attaching and detaching take the
- * workers a moment: outputs_busy falls to 0, and the controller is told. Close after detaching. */
+/* Every sample goes to the file as a line of JSON. A negative code. Attaching and detaching take
+ * the workers a moment: outputs_busy falls to 0, and the controller is told. Close after
+ * detaching. */
 int pn_load_open_json(pn_load *load, const char *path);
 void pn_load_detach_json(pn_load *load);
 int pn_load_close_json(pn_load *load, uint64_t *lost);

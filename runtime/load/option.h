@@ -1,9 +1,9 @@
 /*
  * option.h - options as data: which keys there are, what each may hold, where its value goes.
  *
- * One table of pn_option checks the same key whether a script, a config file, the environment or a flag
- * says it; whoever reads one of those makes a pn_value of what he finds. What is wrong comes back as one
- * sentence that begins with the key.
+ * One table of pn_option checks the same key whether a script, a config file, the environment or a
+ * flag says it; whoever reads one of those makes a pn_value of what he finds. What is wrong comes
+ * back as one sentence that begins with the key.
  *
  * Everything here is pure.
  */

@@ -1,9 +1,10 @@
 /*
  * pacer.h - when the iterations of an open executor are to begin.
  *
- * Evenly spaced: the k-th start is at k * time_unit / rate, computed from k and never added up, so an
- * hour's last start is as exact as its first. The starts are dealt out to `shares` parts in turn: part i
- * has the starts k with k % shares == i; together they are what one part alone would have.
+ * Evenly spaced: the k-th start is at k * time_unit / rate, computed from k and never added up, so
+ * an hour's last start is as exact as its first. The starts are dealt out to `shares` parts in
+ * turn: part i has the starts k with k % shares == i; together they are what one part alone would
+ * have.
  *
  * Pure; times are relative to the executor's start.
  */

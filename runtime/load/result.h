@@ -1,9 +1,10 @@
 /*
  * result.h - what came of a run, as one thing that the summary, the export and the exit code read.
  *
- * Collected when the run is over and its users have gone. It points into the run, which must outlive
- * it; what it made itself is freed by pn_result_close. Everything in it has a defined order: thresholds
- * as added, checks by group and first appearance, metrics by name, errors by first appearance.
+ * Collected when the run is over and its users have gone. It points into the run, which must
+ * outlive it; what it made itself is freed by pn_result_close. Everything in it has a defined
+ * order: thresholds as added, checks by group and first appearance, metrics by name, errors by
+ * first appearance.
  *
  * The verdict. What ended the run stands first (an interrupt, run.abort, a time-out, an error in a
  * hook, run.fail). Then come, of the whole run: errors in iterations, unless a threshold is about

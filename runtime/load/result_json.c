@@ -1,4 +1,5 @@
-/* result_json.c - a run's result as JSON: what --summary-export writes and the summary hook gets. */
+/* result_json.c - a run's result as JSON: what --summary-export writes and the summary hook
+ * gets. */
 #include <math.h>
 #include <string.h>
 

@@ -1,9 +1,10 @@
 /*
- * scenario.h - what a scenario is asked to do: its executor, its options, and what follows from them.
+ * scenario.h - what a scenario is asked to do: its executor, its options, and what follows from
+ * them.
  *
  * Names, meanings and defaults are k6's, in snake_case. A scenario is filled option by option
- * (pn_scenario_option finds them), then completed, which checks what depends on more than one of them.
- * From then on it does not change; executors read it from any thread.
+ * (pn_scenario_option finds them), then completed, which checks what depends on more than one of
+ * them. From then on it does not change; executors read it from any thread.
  *
  * A new executor is a file of its own with a pn_executor_type (executor.h), entered in the table of
  * scenario.c.
@@ -28,9 +29,8 @@ typedef struct pn_executor_type pn_executor_type;
 
 typedef struct pn_scenario {
     const char *name;
-    const char *exec; /* the function's name in the scenario table */
-    bool
-        exec_is_function; /* options.scenarios.NAME.exec is the function itself; exec says "function" */
+    const char *exec;      /* the function's name in the scenario table */
+    bool exec_is_function; /* exec was given as the function itself; `exec` says "function" */
     const pn_executor_type *type;
     pn_pairs env, tags;
     /* Options; 0 where the executor has none of that name. */
@@ -40,7 +40,8 @@ typedef struct pn_scenario {
     uint64_t was_set; /* a bit for each option, by its place in the executor's tables */
 } pn_scenario;
 
-/* NULL: no such executor, and a message, which says so when it is one of k6's that is not here yet. */
+/* NULL: no such executor, and a message, which says so when it is one of k6's that is not here
+ * yet. */
 const pn_executor_type *pn_executor_type_find(const char *name,
                                               char message[PN_LOAD_MESSAGE_BYTES]);
 const pn_executor_type *const *pn_executor_types(void); /* ended by NULL */
@@ -58,7 +59,8 @@ const pn_option *pn_scenario_option_at(const pn_executor_type *type, uint32_t n)
 int pn_scenario_set(pn_scenario *scenario, const char *key, const pn_value *value,
                     char message[PN_LOAD_MESSAGE_BYTES]);
 
-/* What is required is there; what depends on other options is filled in and checked. PN_EBAD_CONFIG. */
+/* What is required is there; what depends on other options is filled in and checked.
+ * PN_EBAD_CONFIG. */
 int pn_scenario_complete(pn_scenario *scenario, char message[PN_LOAD_MESSAGE_BYTES]);
 
 /* ---- what follows from it ---- */
@@ -66,7 +68,8 @@ int pn_scenario_complete(pn_scenario *scenario, char message[PN_LOAD_MESSAGE_BYT
 uint64_t pn_scenario_vus_planned(const pn_scenario *scenario); /* made before the run begins */
 uint64_t pn_scenario_vus_max(const pn_scenario *scenario);
 
-/* From the start of the run: when no iteration is begun any more, and when none may run any more. */
+/* From the start of the run: when no iteration is begun any more, and when none may run any
+ * more. */
 uint64_t pn_scenario_regular_end_ns(const pn_scenario *scenario);
 uint64_t pn_scenario_hard_end_ns(const pn_scenario *scenario);
 

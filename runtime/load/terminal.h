@@ -1,8 +1,9 @@
 /*
- * terminal.h - where a run shows itself: a block of lines that is redrawn in place, and lines above it.
+ * terminal.h - where a run shows itself: a block of lines that is redrawn in place, and lines above
+ * it.
  *
- * Off a terminal there is no block, everything is written as it comes. What cannot be written (a closed
- * pipe, a full disk) is lost from the first failure on; who cares asks pn_terminal_error.
+ * Off a terminal there is no block, everything is written as it comes. What cannot be written (a
+ * closed pipe, a full disk) is lost from the first failure on; who cares asks pn_terminal_error.
  *
  * Threads: any. A lock keeps the lines of several writers and the block apart.
  */
@@ -33,7 +34,8 @@ void pn_terminal_write(pn_terminal *terminal, const char *text, size_t size);
 /* Draws the block anew; an empty one takes it away. Only on a terminal. */
 void pn_terminal_draw(pn_terminal *terminal, const char *block, size_t size);
 
-/* Around what others write to the same terminal (the log): takes the block away and puts it back. */
+/* Around what others write to the same terminal (the log): takes the block away and puts it
+ * back. */
 void pn_terminal_pause(pn_terminal *terminal);
 void pn_terminal_resume(pn_terminal *terminal);
 

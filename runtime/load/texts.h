@@ -1,8 +1,8 @@
 /*
  * texts.h - texts that are kept together and go together: names, tags, what was configured.
  *
- * pn_pairs is a small list of key and value, in the order of the keys; a key that is set again gets the
- * later value. The texts live in the pn_texts they were copied to.
+ * pn_pairs is a small list of key and value, in the order of the keys; a key that is set again gets
+ * the later value. The texts live in the pn_texts they were copied to.
  *
  * Threads: one.
  */

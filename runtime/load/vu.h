@@ -1,16 +1,16 @@
 /*
  * vu.h - a virtual user, as the engines know it, and what its work is labelled with.
  *
- * This is where whoever does work for a user (an HTTP request, a check, a metric of the script) finds
- * the user, its scenario's tags and the lateness of its iteration. bind/load.h finds the pn_vu and the
- * pn_labels of the calling task; a task that is nobody's user has neither.
+ * This is where whoever does work for a user (an HTTP request, a check, a metric of the script)
+ * finds the user, its scenario's tags and the lateness of its iteration. bind/load.h finds the
+ * pn_vu and the pn_labels of the calling task; a task that is nobody's user has neither.
  *
  * How an open executor's latency is corrected. An iteration has an intended start, from the plan of
  * arrivals, and an actual one. Their difference is its lateness. iteration_duration counts from the
  * intended start; the first request of the iteration that is begun takes the lateness over
- * (pn_vu_take_lateness) and adds it to its duration, the others add nothing, because waiting that the
- * generator caused is one wait. In a run with an open executor the same figures without lateness go to
- * iteration_duration_uncorrected and http_req_duration_uncorrected.
+ * (pn_vu_take_lateness) and adds it to its duration, the others add nothing, because waiting that
+ * the generator caused is one wait. In a run with an open executor the same figures without
+ * lateness go to iteration_duration_uncorrected and http_req_duration_uncorrected.
  *
  * Threads: the user's worker.
  */
@@ -22,6 +22,7 @@
 #include "load/labels.h"
 
 typedef struct pn_executor pn_executor;
+typedef struct pn_scenario_run pn_scenario_run;
 
 typedef enum pn_vu_state {
     PN_VU_PREPARING, /* init has not run yet */
@@ -53,9 +54,11 @@ static inline uint64_t pn_vu_take_lateness(pn_vu *vu) {
     return late_ns;
 }
 
-/* Records http_req_duration, corrected by the lateness that was taken when the request began, and the
- * uncorrected one beside it where there is one. `vu` may be NULL. */
-void pn_vu_record_http_duration(const pn_vu *vu, pn_metrics_shard *shard, uint64_t duration_ns,
-                                uint64_t late_ns, uint64_t now_ns, const pn_tags *tags);
+/* Records http_req_duration, corrected by the lateness that was taken when the request began, and
+ * the uncorrected one beside it where there is one. `run` is that of the user, who may be gone when
+ * the request is over; NULL for nobody's. */
+void pn_scenario_record_request(const pn_scenario_run *run, pn_metrics_shard *shard,
+                                uint64_t duration_ns, uint64_t late_ns, uint64_t now_ns,
+                                const pn_tags *tags);
 
 #endif

@@ -11,8 +11,8 @@
 uint64_t pn_check_duration(lua_State *L, int arg);
 uint64_t pn_opt_duration(lua_State *L, int arg, uint64_t absent_ns);
 
-/* Raises if the table at `arg` has a key that is not in the NULL-ended list, with the nearest known. A
- * nil argument is an empty table; anything else raises. False when there is no table. */
+/* Raises if the table at `arg` has a key that is not in the NULL-ended list, with the nearest
+ * known. A nil argument is an empty table; anything else raises. False when there is no table. */
 bool pn_check_options(lua_State *L, int arg, const char *const known[]);
 
 /* Fields of an option table at stack index `table`; raise with the key's name. */

@@ -1,7 +1,7 @@
 /*
- * Bytes: one tag, then what the tag says. Small integers, short strings and small arrays are in the tag
- * itself, so {"m", 7} is four bytes. Integers and floats are eight bytes in the machine's order: the
- * bytes never leave the process.
+ * Bytes: one tag, then what the tag says. Small integers, short strings and small arrays are in the
+ * tag itself, so {"m", 7} is four bytes. Integers and floats are eight bytes in the machine's
+ * order: the bytes never leave the process.
  */
 #include "lua/codec.h"
 

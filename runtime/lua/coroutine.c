@@ -1,10 +1,10 @@
 /*
  * coroutine.c - the coroutine library, with the runtime's own suspensions passing through.
  *
- * When a coroutine that the user made blocks (or is pre-empted), every resume on the way to the task
- * yields too and goes on with the same coroutine afterwards; the user's code sees nothing of it. A
- * coroutine suspended so is parked: marked in its extra space, and known in lua->parked with its task.
- * Nobody but the runtime may resume it; closing it cancels the wait.
+ * When a coroutine that the user made blocks (or is pre-empted), every resume on the way to the
+ * task yields too and goes on with the same coroutine afterwards; the user's code sees nothing of
+ * it. A coroutine suspended so is parked: marked in its extra space, and known in lua->parked with
+ * its task. Nobody but the runtime may resume it; closing it cancels the wait.
  */
 #include <string.h>
 
@@ -93,8 +93,8 @@ static int return_results(lua_State *L, lua_State *co, int count, lua_KContext k
     return count + (kind == PLAIN);
 }
 
-/* Closes what is pending in a coroutine that will not run again; its close variables run as a part of
- * L, so that they can be pre-empted and know that they cannot wait. */
+/* Closes what is pending in a coroutine that will not run again; its close variables run as a part
+ * of L, so that they can be pre-empted and know that they cannot wait. */
 static int reset(lua_State *L, lua_State *co) {
     pn_lua *lua = pn_lua_of(L);
     pn_frame frame = {L, lua->frames};

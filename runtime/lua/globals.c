@@ -1,15 +1,16 @@
 /*
  * globals.c - the standard libraries of an actor, opened when they are touched.
  *
- * The globals of a bare state are an empty table whose metatable finds the base functions (which cost
- * nothing: plain C functions) and opens the other libraries on first use. What Lua promises holds: the
- * functions that could tell the difference (pairs, next, rawget, getmetatable, setmetatable on _G) first
- * open everything and take the metatable away. Strings begin with a metatable that opens the string
- * library on the first method or arithmetic.
+ * The globals of a bare state are an empty table whose metatable finds the base functions (which
+ * cost nothing: plain C functions) and opens the other libraries on first use. What Lua promises
+ * holds: the functions that could tell the difference (pairs, next, rawget, getmetatable,
+ * setmetatable on _G) first open everything and take the metatable away. Strings begin with a
+ * metatable that opens the string library on the first method or arithmetic.
  *
- * Replaced for good, in lazy and full states alike: require (blocking calls work in a module's body),
- * the coroutine library (coroutine.c), os.time, os.clock, os.date (the runtime's clock), os.exit (ends
- * the runtime in order), math.random (seeded per actor), debug.sethook (hook.c shares the hook).
+ * Replaced for good, in lazy and full states alike: require (blocking calls work in a module's
+ * body), the coroutine library (coroutine.c), os.time, os.clock, os.date (the runtime's clock),
+ * os.exit (ends the runtime in order), math.random (seeded per actor), debug.sethook (hook.c shares
+ * the hook).
  */
 #include <lualib.h>
 #include <string.h>
@@ -151,7 +152,8 @@ static lua_Integer unix_seconds(lua_State *L) {
     return (lua_Integer)(pn_clock_unix_ns(clock_of(L)) / PN_NS_PER_S);
 }
 
-/* With a table the stock function computes; without, it would read the clock. Upvalue 1 is stock. */
+/* With a table the stock function computes; without, it would read the clock. Upvalue 1 is
+ * stock. */
 static int os_time(lua_State *L) {
     if (lua_isnoneornil(L, 1)) {
         lua_pushinteger(L, unix_seconds(L));

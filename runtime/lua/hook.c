@@ -1,13 +1,15 @@
 /*
  * hook.c - the one owner of the debug hook: pre-emption, kills, and the user's debug.sethook.
  *
- * A turn that outlives its slice is interrupted by a signal; its handler arms a count hook on the running
- * coroutine, the hook yields. Where Lua cannot yield, the hook at least lets kills and time-outs through:
- * it takes the worker's inbox and raises if the actor has ended or a with_timeout is over. A kill raises
- * at every instruction, so pcall cannot swallow it, except in the close variables of what it unwinds.
+ * A turn that outlives its slice is interrupted by a signal; its handler arms a count hook on the
+ * running coroutine, the hook yields. Where Lua cannot yield, the hook at least lets kills and
+ * time-outs through: it takes the worker's inbox and raises if the actor has ended or a
+ * with_timeout is over. A kill raises at every instruction, so pcall cannot swallow it, except in
+ * the close variables of what it unwinds.
  *
- * The user's hook lives in a table of the registry (coroutine -> function, mask, count) and is set again
- * after each of ours. Its count starts anew then: a pre-emption may delay a count hook by one period.
+ * The user's hook lives in a table of the registry (coroutine -> function, mask, count) and is set
+ * again after each of ours. Its count starts anew then: a pre-emption may delay a count hook by one
+ * period.
  */
 #include <signal.h>
 #include <string.h>
@@ -24,8 +26,8 @@ static void on_hook(lua_State *L, lua_Debug *ar);
 void pn_hook_interrupt(pn_lua *lua) {
     lua_State *L = lua->running;
     if (L == NULL) return;
-    /* Arming walks the whole call stack. In a recursion that is deep enough it takes longer than a tick:
-     * done again at every tick, nothing else would ever run. */
+    /* Arming walks the whole call stack. In a recursion that is deep enough it takes longer than a
+     * tick: done again at every tick, nothing else would ever run. */
     if (lua->wants_preempt && lua_gethook(L) == on_hook && lua_gethookcount(L) == 1) return;
     lua->wants_preempt = true;
     lua_sethook(L, on_hook, LUA_MASKCOUNT | lua_gethookmask(L), 1);
@@ -68,7 +70,8 @@ static void restore(lua_State *L) {
     lua_sethook(L, mask != 0 ? on_hook : NULL, mask, count);
 }
 
-/* The undertaking has no time left at all: for code that cannot be suspended and so not be cancelled. */
+/* The undertaking has no time left at all: for code that cannot be suspended and so not be
+ * cancelled. */
 static bool is_team_over(const pn_task *task) {
     if (task == NULL || task->team == NULL || task->team->deadline_ns == NULL) return false;
     uint64_t deadline_ns = atomic_load_explicit(task->team->deadline_ns, memory_order_relaxed);
@@ -125,9 +128,9 @@ static void call_user_hook(lua_State *L, const lua_Debug *ar) {
     lua_call(L, 2, 0);
 }
 
-/* Is an error being unwound here, so that what runs is a close variable? Lua calls those on top of the
- * frame of pcall that has caught the error, above what is left of the function that it had called: the
- * frame then has more temporaries than at the call. */
+/* Is an error being unwound here, so that what runs is a close variable? Lua calls those on top of
+ * the frame of pcall that has caught the error, above what is left of the function that it had
+ * called: the frame then has more temporaries than at the call. */
 static bool is_unwinding(lua_State *L) {
     pn_lua_shared *shared = pn_lua_shared_of(L);
     lua_Debug ar;

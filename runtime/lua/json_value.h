@@ -34,8 +34,8 @@ int pn_json_decode_at(lua_State *L, const char *text, size_t size, const char *p
                       size_t path_size, const pn_json_limits *limits);
 int pn_json_encode(lua_State *L, int index, const pn_json_style *style);
 
-/* Pushes a table with the text keys of the table at `index`, in the order of their bytes; returns how
- * many. */
+/* Pushes a table with the text keys of the table at `index`, in the order of their bytes; returns
+ * how many. */
 int pn_json_push_keys(lua_State *L, int index);
 
 /* Pushes json.null. */

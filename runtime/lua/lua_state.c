@@ -1,9 +1,10 @@
 /*
  * lua_state.c - the life of a Lua actor: allocator, boot, end; and the error triple.
  *
- * Boot happens inside the main task's first resume, so everything that can fail for lack of memory does
- * so protected. A state ends in this order: tasks (their close variables), C handles, the state itself
- * (finalizers); all three share one budget, after which whatever still runs is made to raise.
+ * Boot happens inside the main task's first resume, so everything that can fail for lack of memory
+ * does so protected. A state ends in this order: tasks (their close variables), C handles, the
+ * state itself (finalizers); all three share one budget, after which whatever still runs is made to
+ * raise.
  */
 #include "lua/lua_state.h"
 
@@ -22,8 +23,8 @@ static void count_type(pn_lua *lua, size_t type) {
     lua->allocs_by_type[place < 5 ? place : 5]++;
 }
 
-/* Two refusals in a row are one raise: Lua collects garbage after the first and asks again. The first
- * raise is an ordinary error; a second one ends the actor, whatever pcall says. */
+/* Two refusals in a row are one raise: Lua collects garbage after the first and asks again. The
+ * first raise is an ordinary error; a second one ends the actor, whatever pcall says. */
 static void *refused(pn_lua *lua) {
     if (lua->to_refuse > 0) {
         if (--lua->to_refuse == 0) lua->actor->ledger.limit_bytes = lua->limit_bytes;
@@ -83,8 +84,8 @@ static int panic(lua_State *L) {
     return 0; /* Lua aborts */
 }
 
-/* Lua's own warnings, about errors in finalizers, come in pieces. Without memory for all, the last is
- * shown. */
+/* Lua's own warnings, about errors in finalizers, come in pieces. Without memory for all, the last
+ * is shown. */
 static bool gather_warning(pn_lua *lua, const char *piece) {
     pn_ledger *ledger = &lua->actor->ledger;
     if (lua->warning == NULL) {
@@ -135,8 +136,8 @@ static int boot(lua_State *L) {
     return booted(L, LUA_OK, 0);
 }
 
-/* A cycle begins as soon as one has ended. In small states every allocation is a whole cycle; in full
- * ones, which may hold megabytes, a small step. */
+/* A cycle begins as soon as one has ended. In small states every allocation is a whole cycle; in
+ * full ones, which may hold megabytes, a small step. */
 static void stress_collector(lua_State *L, const pn_program *program) {
     lua_gc(L, LUA_GCSETPAUSE, 0);
     lua_gc(L, LUA_GCINC, 0, 1000, program->is_full ? 6 : 63);

@@ -1,9 +1,10 @@
 /*
  * lua_state.h - one actor's Lua: its state, its tasks, and what the rest of lua/ and bind/ share.
  *
- * A pn_lua is the state behind an actor whose behaviour is written in Lua. Every coroutine of the state
- * finds it through the extra space (new coroutines inherit the main one's). The low bits of that pointer
- * are marks of the single coroutine: PN_LUA_PARKED says that the runtime, not the user, suspended it.
+ * A pn_lua is the state behind an actor whose behaviour is written in Lua. Every coroutine of the
+ * state finds it through the extra space (new coroutines inherit the main one's). The low bits of
+ * that pointer are marks of the single coroutine: PN_LUA_PARKED says that the runtime, not the
+ * user, suspended it.
  *
  * A bare state is small: standard libraries and our modules open when they are touched (globals.c,
  * module.c), the main coroutine is itself the first task, the mailbox owns nothing before the first
@@ -80,25 +81,26 @@ struct pn_task {
     pn_team *team;
     bool is_member;  /* of the team, not its leader */
     bool is_endless; /* a repeating timer: its team does not wait for it */
-    const void
-        *labels; /* of load/labels.h: what its samples are tagged with; inherited by its tasks */
+    /* Of load/labels.h: what its samples are tagged with; inherited by its tasks. */
+    const void *labels;
 };
 
-/* Tasks that belong to one undertaking, a user's iteration: those that its leader begins, and theirs. An
- * error of a member is the team's affair, not the actor's. The leader sets task->team; members join when
- * they are spawned. */
+/* Tasks that belong to one undertaking, a user's iteration: those that its leader begins, and
+ * theirs. An error of a member is the team's affair, not the actor's. The leader sets task->team;
+ * members join when they are spawned. */
 struct pn_team {
     uint32_t count; /* members */
     void *context;
-    /* A moment of the clock after which code that cannot be suspended is made to raise; NULL: none. */
+    /* A moment of the clock after which code that cannot be suspended is made to raise; NULL:
+     * none. */
     const _Atomic uint64_t *deadline_ns;
     /* In the member's coroutine as it was raised; the member is finished afterwards. */
     void (*on_fail)(pn_team *team, pn_task *member);
     void (*on_empty)(pn_team *team); /* the last member has left */
 };
 
-/* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of the task
- * while the coroutine is suspended by its user. */
+/* A scope of with_timeout. It holds for its coroutine and what that resumes, not for the rest of
+ * the task while the coroutine is suspended by its user. */
 struct pn_scope {
     pn_scope *outer;
     pn_task *task; /* NULL: closed */
@@ -162,8 +164,8 @@ static inline pn_lua *pn_lua_of(lua_State *L) {
 
 static inline uintptr_t *pn_lua_marks(lua_State *L) { return (uintptr_t *)lua_getextraspace(L); }
 
-/* The main coroutine is never marked: new ones begin with a copy of its extra space. It is a task's, so
- * where it is suspended the runtime has done it. */
+/* The main coroutine is never marked: new ones begin with a copy of its extra space. It is a
+ * task's, so where it is suspended the runtime has done it. */
 static inline void pn_lua_park(lua_State *L) {
     if (L != pn_lua_of(L)->L) *pn_lua_marks(L) |= PN_LUA_PARKED;
 }
@@ -183,8 +185,8 @@ extern const pn_behaviour pn_lua_behaviour;
 
 /* What a new Lua actor runs. Owned by the spawn. */
 typedef struct pn_program {
-    /* Pushes the function and its arguments; returns how many arguments. Runs in the new state, first
-     * thing, protected; may raise. */
+    /* Pushes the function and its arguments; returns how many arguments. Runs in the new state,
+     * first thing, protected; may raise. */
     int (*push)(lua_State *L, struct pn_program *program);
     void (*destroy)(pn_worker *worker, struct pn_program *program);
     bool is_full;                                              /* open all libraries at once */
@@ -209,8 +211,8 @@ static inline void pn_handle_open(pn_lua *lua, pn_handle *handle, const char *ki
 
 static inline void pn_handle_forget(pn_handle *handle) { pn_list_remove(&handle->link); }
 
-/* Makes the triple nil, message, code: the only place that does. Returns 3. A NULL format is the code's
- * own text. */
+/* Makes the triple nil, message, code: the only place that does. Returns 3. A NULL format is the
+ * code's own text. */
 int pn_push_error(lua_State *L, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -221,8 +223,8 @@ _Noreturn void pn_raise_code(lua_State *L, int code); /* with the code's own tex
 /* As above when code < 0; otherwise pushes true and returns 1. */
 int pn_push_result(lua_State *L, int code);
 
-/* Raises without calling message handlers, which a killed one might stay in for ever: Lua does so only
- * for want of memory, so memory is refused. Does not return. */
+/* Raises without calling message handlers, which a killed one might stay in for ever: Lua does so
+ * only for want of memory, so memory is refused. Does not return. */
 void pn_lua_throw(lua_State *L);
 
 /* A traceback without allocating Lua memory, which an errored or full state may not have. */

@@ -345,9 +345,9 @@ void pn_module_require(lua_State *L, const char *name) {
 
 /* ---- where a value comes from, for the codec ---- */
 
-/* Calls `visit` for each loaded module, a table: its name is at index -2, the table on top. Ours are among
- * them, and the globals (which a lazy state does not list). Ends when `visit` returns true; the name and
- * the table are then left on the stack, with what it has pushed. */
+/* Calls `visit` for each loaded module, a table: its name is at index -2, the table on top. Ours
+ * are among them, and the globals (which a lazy state does not list). Ends when `visit` returns
+ * true; the name and the table are then left on the stack, with what it has pushed. */
 typedef bool (*module_fn)(lua_State *L, void *context);
 
 static bool visit_table(lua_State *L, int modules, module_fn visit, void *context) {
@@ -386,8 +386,8 @@ bool pn_module_find(lua_State *L, int index) {
 
 /* ---- functions of modules ---- */
 
-/* The map at `context` gets module.field for each function of the module on top. A Lua function among
- * the globals is nobody's: globals stay behind. */
+/* The map at `context` gets module.field for each function of the module on top. A Lua function
+ * among the globals is nobody's: globals stay behind. */
 static bool add_members(lua_State *L, void *context) {
     int map = *(int *)context, name = lua_gettop(L) - 1, fields = lua_gettop(L);
     bool globals = strcmp(lua_tostring(L, name), LUA_GNAME) == 0;
@@ -454,8 +454,8 @@ static bool push_member(lua_State *L, int index, bool anew) {
     return false;
 }
 
-/* A C function cannot be copied otherwise, so for one the map is made anew: modules of ours get their
- * functions when they are touched. */
+/* A C function cannot be copied otherwise, so for one the map is made anew: modules of ours get
+ * their functions when they are touched. */
 bool pn_module_find_function(lua_State *L, int index) {
     luaL_checkstack(L, 14, NULL);
     index = lua_absindex(L, index);
@@ -463,7 +463,8 @@ bool pn_module_find_function(lua_State *L, int index) {
            (lua_iscfunction(L, index) && push_member(L, index, true));
 }
 
-/* Pushes the field of the table at `index` that holds the value at `wanted`; or nothing, and false. */
+/* Pushes the field of the table at `index` that holds the value at `wanted`; or nothing, and
+ * false. */
 static bool find_field(lua_State *L, int index, int wanted) {
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {

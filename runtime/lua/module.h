@@ -2,9 +2,9 @@
  * module.h - how Lua finds code: our modules, their Lua halves, require.
  *
  * A module is a table whose functions are put there when they are first touched, because a table of
- * thirty functions costs more than a bare actor may. Touching a name that is not among the C functions
- * loads the module's Lua half (scripts/perilune/NAME.lua, built into the binary), which adds its own;
- * from then on the table is plain.
+ * thirty functions costs more than a bare actor may. Touching a name that is not among the C
+ * functions loads the module's Lua half (scripts/perilune/NAME.lua, built into the binary), which
+ * adds its own; from then on the table is plain.
  */
 #ifndef PN_LUA_MODULE_H
 #define PN_LUA_MODULE_H
@@ -63,12 +63,14 @@ void pn_module_require(lua_State *L, const char *name);
 
 int pn_module_l_require(lua_State *L); /* the function `require` */
 
-/* For the codec: pushes the name under which the table at `index` is loaded; or nothing, and false. */
+/* For the codec: pushes the name under which the table at `index` is loaded; or nothing, and
+ * false. */
 bool pn_module_find(lua_State *L, int index);
 /* Pushes module name and field of a function that a loaded module has; or nothing, and false. */
 bool pn_module_find_function(lua_State *L, int index);
 
-/* Takes the function on top off and writes its name: "table.sort", "tostring". False when it has none. */
+/* Takes the function on top off and writes its name: "table.sort", "tostring". False when it has
+ * none. */
 bool pn_module_name_function(lua_State *L, char *text, size_t room);
 
 /* The mark of a JSON array: a metatable that all such tables of a state share. */
@@ -85,8 +87,8 @@ void pn_globals_open_all(lua_State *L); /* everything, plainly; idempotent */
 bool pn_globals_open_library(lua_State *L,
                              const char *name); /* pushes it; false: no such library */
 int pn_globals_load_base(pn_lua_shared *shared);
-/* A function that catches errors, pcall and the like: how many temporaries are in its frame below the
- * function that it calls. 0 for the others. */
+/* A function that catches errors, pcall and the like: how many temporaries are in its frame below
+ * the function that it calls. 0 for the others. */
 int pn_globals_catcher(const pn_lua_shared *shared, lua_CFunction f);
 lua_CFunction pn_globals_base(const pn_lua_shared *shared,
                               const char *name); /* one of base_names */

@@ -1,10 +1,10 @@
 /*
  * seed.c - what makes stock Lua repeat itself under --seed.
  *
- * Lua seeds its string hashes from time(), the address of a local, of the state and of lua_newstate.
- * The addresses are fixed elsewhere: code is not position independent, a seeded runtime's heap and
- * stacks lie at fixed addresses (memory/heap.c, core/worker.c). The time is fixed here: the link wraps
- * time().
+ * Lua seeds its string hashes from time(), the address of a local, of the state and of
+ * lua_newstate. The addresses are fixed elsewhere: code is not position independent, a seeded
+ * runtime's heap and stacks lie at fixed addresses (memory/heap.c, core/worker.c). The time is
+ * fixed here: the link wraps time().
  */
 #include <time.h>
 

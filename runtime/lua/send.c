@@ -59,7 +59,8 @@ static void free_pending(pn_lua *lua, pending *p) {
     pn_mem_free(&lua->actor->ledger, p, sizeof *p);
 }
 
-/* What could not be sent. The caller knows by the result of its send: the request needs no reply. */
+/* What could not be sent. The caller knows by the result of its send: the request needs no
+ * reply. */
 static void discard(pn_worker *worker, pn_msg *msg, int code) {
     if (msg->kind == PN_MSG_REQUEST) pn_call_claim(msg->call, PN_CALL_WITHDRAWN);
     pn_msg_destroy(worker, msg, code);
@@ -103,7 +104,8 @@ bool pn_sends_last_try(pn_task *task) {
     return first_pending(task->lua, p->to) == p && try_again(p);
 }
 
-/* Waits with the message until it is sent. Owns msg. The continuation finds the result in task->code. */
+/* Waits with the message until it is sent. Owns msg. The continuation finds the result in
+ * task->code. */
 static int wait_for_room(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline_ns,
                          uint32_t block_ms, lua_KContext context, lua_KFunction k) {
     pn_lua *lua = pn_lua_of(L);
@@ -123,8 +125,8 @@ static int wait_for_room(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline
                         k);
 }
 
-/* Sends, or waits for room where that is the mailbox's policy. Owns msg. True: it was sent or has failed,
- * *err says which. False: the caller must return *result, and k goes on. */
+/* Sends, or waits for room where that is the mailbox's policy. Owns msg. True: it was sent or has
+ * failed, *err says which. False: the caller must return *result, and k goes on. */
 static bool send_now(lua_State *L, pn_pid to, pn_msg *msg, uint64_t deadline_ns, int *err,
                      int *result, lua_KFunction k) {
     pn_lua *lua = pn_lua_of(L);
@@ -170,7 +172,8 @@ static int wait_for_group(lua_State *L, lua_KContext deadline, lua_KFunction k) 
     return pn_task_wait(L, PN_WAIT_TIMER, GROUP_RETRY_NS, deadline, k);
 }
 
-/* Between a lookup of the name and the send its actor may have ended; then somebody else may have it. */
+/* Between a lookup of the name and the send its actor may have ended; then somebody else may have
+ * it. */
 static bool try_name_again(lua_State *L, int err, int *tries) {
     return err == PN_ENOPROC && lua_type(L, 1) == LUA_TSTRING && ++*tries < NAME_TRIES;
 }
@@ -444,8 +447,8 @@ enum { MATCH_FN = 1, MATCH_STATE = 2, MATCH_MSG = 3, MATCH_REQ = 4 };
 
 typedef struct match {
     uint64_t deadline_ns;
-    uint64_t
-        taken; /* from the mailbox when `before` was in it: fn may itself receive, senders may drop */
+    /* From the mailbox when `before` was in it: fn may itself receive, senders may drop. */
+    uint64_t taken;
     pn_msg *before; /* the last one that fn did not want; NULL: begin at the front */
 } match;
 
@@ -544,8 +547,8 @@ enum { SERVE_HANDLER = 1, SERVE_MSG = 2, SERVE_REQ = 3, SERVE_RESULT = 4 };
 static int serve_received(lua_State *L, int status, lua_KContext context);
 static int serve_called(lua_State *L, int status, lua_KContext context);
 
-/* The reply is what the handler returned, from SERVE_RESULT on. A table's function always replies; a
- * function that returns nothing has kept the request for later. */
+/* The reply is what the handler returned, from SERVE_RESULT on. A table's function always replies;
+ * a function that returns nothing has kept the request for later. */
 static void serve_reply(lua_State *L) {
     pn_call *call = pn_request_call(L, SERVE_REQ);
     bool kept = lua_isfunction(L, SERVE_HANDLER) && lua_gettop(L) < SERVE_RESULT;
@@ -566,7 +569,8 @@ static void serve_refuse(lua_State *L) {
     lua_pushliteral(L, "bad_request");
 }
 
-/* Pushes the function for the message and its arguments; returns how many, or -1 if there is none. */
+/* Pushes the function for the message and its arguments; returns how many, or -1 if there is
+ * none. */
 static int serve_prepare(lua_State *L) {
     if (lua_isfunction(L, SERVE_HANDLER)) {
         lua_pushvalue(L, SERVE_HANDLER);

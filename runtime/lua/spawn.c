@@ -22,7 +22,8 @@ static int module_ended(lua_State *L, int status, lua_KContext context) {
     return lua_gettop(L);
 }
 
-/* Stack: the arguments, the module. It stands for the function it is, or for its function `start`. */
+/* Stack: the arguments, the module. It stands for the function it is, or for its function
+ * `start`. */
 static int module_loaded(lua_State *L, int status, lua_KContext context) {
     (void)status, (void)context;
     const char *name = lua_tostring(L, lua_upvalueindex(1));
@@ -39,7 +40,8 @@ static int module_loaded(lua_State *L, int status, lua_KContext context) {
     return module_ended(L, LUA_OK, 0);
 }
 
-/* What an actor runs that was spawned with a module's name (upvalue 1). The module's body may wait. */
+/* What an actor runs that was spawned with a module's name (upvalue 1). The module's body may
+ * wait. */
 static int run_module(lua_State *L) {
     lua_pushcfunction(L, pn_module_l_require);
     lua_pushvalue(L, lua_upvalueindex(1));

@@ -6,8 +6,8 @@
 
 #include "lua/codec.h"
 
-/* Copies the function or module name at `first` and the arguments behind it. Raises, naming what cannot
- * be copied ("upvalue sock"). The result belongs to pn_actor_spawn. */
+/* Copies the function or module name at `first` and the arguments behind it. Raises, naming what
+ * cannot be copied ("upvalue sock"). The result belongs to pn_actor_spawn. */
 pn_program *pn_program_copy(lua_State *L, int first);
 
 /* A program that runs Lua source: a file's, or a built-in chunk. `text` and `name` are copied. */

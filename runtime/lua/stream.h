@@ -1,13 +1,13 @@
 /*
  * stream.h - everything that flows is one thing: read, write, close, and `for x in stream`.
  *
- * A pn_flow is the Lua object; what it flows over is behind a table of functions: two actors' streams
- * here, HTTP bodies and server-sent events in bind/. Reads and writes may block the task.
+ * A pn_flow is the Lua object; what it flows over is behind a table of functions: two actors'
+ * streams here, HTTP bodies and server-sent events in bind/. Reads and writes may block the task.
  *
- * Actor streams carry values both ways with credit: a writer may be PN_STREAM_CREDIT values ahead of the
- * reader, or what the reader said when it opened the stream.
- * Closing an end tells the other; a reader's close (or its collection) cancels the writer at once; the
- * death of either actor ends the stream with code "exited".
+ * Actor streams carry values both ways with credit: a writer may be PN_STREAM_CREDIT values ahead
+ * of the reader, or what the reader said when it opened the stream. Closing an end tells the other;
+ * a reader's close (or its collection) cancels the writer at once; the death of either actor ends
+ * the stream with code "exited".
  */
 #ifndef PN_LUA_STREAM_H
 #define PN_LUA_STREAM_H
@@ -36,11 +36,12 @@ typedef struct pn_flow_class {
 struct pn_flow {
     const pn_flow_class *class;
     pn_lua *lua;
-    const char
-        *close_name; /* during close: the code as the script gave it, where it is none of ours */
+    /* During close: the code as the script gave it, where it is none of ours. */
+    const char *close_name;
 };
 
-/* Pushes a flow object over `flow`, which it owns from here on; raises without memory, `flow` freed. */
+/* Pushes a flow object over `flow`, which it owns from here on; raises without memory, `flow`
+ * freed. */
 void pn_flow_push(lua_State *L, pn_flow *flow);
 
 /* The flow of the object at `index`; NULL when it is none. */

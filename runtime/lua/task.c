@@ -179,8 +179,8 @@ static bool find_boundary(lua_State *L, int level, char *text, size_t room) {
     return is_handler;
 }
 
-/* `at` is a coroutine of the chain that cannot yield, `resumed_by` the resume that it runs in. What holds
- * it is its own, or the function that runs it (coroutine.close runs close variables so). */
+/* `at` is a coroutine of the chain that cannot yield, `resumed_by` the resume that it runs in. What
+ * holds it is its own, or the function that runs it (coroutine.close runs close variables so). */
 static _Noreturn void refuse_to_block(lua_State *L, lua_State *at, const pn_frame *resumed_by) {
     char boundary[128];
     luaL_checkstack(at, BOUNDARY_STACK, NULL);
@@ -506,7 +506,8 @@ pn_task *pn_task_spawn(lua_State *L, int argument_count) {
         pn_task_serve(task, pn_task_serving(lua->current));
         pn_task_set_request_id(task, lua->current->request_id);
     }
-    /* The anchor may raise without memory; from here on the task cleans up after itself, see below. */
+    /* The anchor may raise without memory; from here on the task cleans up after itself, see
+     * below. */
     lua_pushcfunction(L, pn_task__anchor);
     lua_pushlightuserdata(L, task);
     lua_pushvalue(L, -3);
@@ -610,7 +611,8 @@ static void end_closing(pn_task *task, const closing *outer) {
     task->is_entered = outer->was_entered;
 }
 
-/* Runs its close variables: those of the coroutines that it waits in, the innermost first, then its own. */
+/* Runs its close variables: those of the coroutines that it waits in, the innermost first, then its
+ * own. */
 static void unwind(pn_task *task) {
     pn_lua *lua = task->lua;
     closing outer;
@@ -643,8 +645,8 @@ static int stringify(lua_State *L) {
     return 1;
 }
 
-/* The error object on top of the reset coroutine, as text that lives until the coroutine runs again. Its
- * __tostring is the script's, and runs as close variables do. */
+/* The error object on top of the reset coroutine, as text that lives until the coroutine runs
+ * again. Its __tostring is the script's, and runs as close variables do. */
 static const char *error_text(pn_task *task) {
     lua_State *co = task->co;
     if (lua_type(co, -1) == LUA_TSTRING) return lua_tostring(co, -1);
@@ -800,8 +802,8 @@ static pn_task *next_task(pn_lua *lua) {
     return may_receive(lua) ? take_waiting(&lua->receivers) : NULL;
 }
 
-/* A turn is at most a slice: it ends with a task that had to be pre-empted, and with the worker's tick,
- * lest many tasks of one actor use a slice each. */
+/* A turn is at most a slice: it ends with a task that had to be pre-empted, and with the worker's
+ * tick, lest many tasks of one actor use a slice each. */
 void pn_tasks_run(pn_lua *lua) {
     pn_actor *actor = lua->actor;
     const _Atomic bool *tick = &pn_lua_worker(lua)->tick;

@@ -49,8 +49,8 @@ size_t pn_heap_system_bytes(const pn_heap *heap) {
     return atomic_load_explicit(&heap->system_bytes, memory_order_relaxed);
 }
 
-/* At the next place of the arena, or where the kernel likes; a second runtime of the process finds the
- * arena taken and moves on to the next free place. */
+/* At the next place of the arena, or where the kernel likes; a second runtime of the process finds
+ * the arena taken and moves on to the next free place. */
 static void *map_chunk(pn_heap *heap) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS;
     if (heap->arena_next == NULL) {

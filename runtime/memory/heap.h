@@ -1,14 +1,14 @@
 /*
  * heap.h - where all of a runtime's memory comes from, and goes back to.
  *
- * Design. A heap hands out chunks of 1 MiB from the operating system; each worker has a pool (pool.h)
- * that cuts them into size-class blocks. What one worker's pool has too much of (because its actors free
- * what others sent) goes through the heap's depot, a lock-protected shelf of whole batches, so one-way
- * message flows between workers do not grow without bound. Chunks return to the system when the heap is
- * destroyed, not before.
+ * Design. A heap hands out chunks of 1 MiB from the operating system; each worker has a pool
+ * (pool.h) that cuts them into size-class blocks. What one worker's pool has too much of (because
+ * its actors free what others sent) goes through the heap's depot, a lock-protected shelf of whole
+ * batches, so one-way message flows between workers do not grow without bound. Chunks return to the
+ * system when the heap is destroyed, not before.
  *
- * Seeded runs ask for a fixed arena: chunks then lie at the same addresses in every process, which is
- * one of the things that make stock Lua repeat itself (docs/architecture.md).
+ * Seeded runs ask for a fixed arena: chunks then lie at the same addresses in every process, which
+ * is one of the things that make stock Lua repeat itself (docs/architecture.md).
  *
  * Threads: everything here may be called from any thread.
  */

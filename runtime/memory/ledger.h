@@ -1,14 +1,15 @@
 /*
  * ledger.h - the allocation door: every byte has an owner.
  *
- * A ledger counts, to the byte, what its owner holds (live), the most it held (peak) and how often it
- * asked (count), and enforces a limit. It begins with a pn_alloc, so base containers take it as it is.
+ * A ledger counts, to the byte, what its owner holds (live), the most it held (peak) and how often
+ * it asked (count), and enforces a limit. It begins with a pn_alloc, so base containers take it as
+ * it is.
  *
- * Two policies, two names: pn_mem_try may fail and returns NULL, as does growing; pn_mem_must may not
- * and ends the process with the owner's name when the system has no memory at all.
+ * Two policies, two names: pn_mem_try may fail and returns NULL, as does growing; pn_mem_must may
+ * not and ends the process with the owner's name when the system has no memory at all.
  *
- * Threads: a ledger over a pool belongs to the pool's thread. A shared ledger (pn_ledger_init_shared)
- * counts with atomics and may be used by all.
+ * Threads: a ledger over a pool belongs to the pool's thread. A shared ledger
+ * (pn_ledger_init_shared) counts with atomics and may be used by all.
  */
 #ifndef PN_MEMORY_LEDGER_H
 #define PN_MEMORY_LEDGER_H
@@ -24,8 +25,8 @@ typedef struct pn_ledger {
     const char *owner; /* static, for messages */
     pn_pool *pool;     /* NULL: shared */
     pn_heap *heap;
-    /* Signed: blocks that travel (messages) may be freed on another ledger than they came from; then
-     * only the sum over the workers means something. */
+    /* Signed: blocks that travel (messages) may be freed on another ledger than they came from;
+     * then only the sum over the workers means something. */
     _Atomic int64_t live_bytes;
     _Atomic int64_t peak_bytes;
     _Atomic uint64_t alloc_count;
@@ -42,7 +43,8 @@ static inline int64_t pn_ledger_live(const pn_ledger *ledger) {
     return atomic_load_explicit(&ledger->live_bytes, memory_order_relaxed);
 }
 
-/* One thread writes a ledger over a pool, others at most read it: no locked instruction is needed. */
+/* One thread writes a ledger over a pool, others at most read it: no locked instruction is
+ * needed. */
 static inline void pn_ledger__count(pn_ledger *ledger, int64_t live) {
     atomic_store_explicit(&ledger->live_bytes, live, memory_order_relaxed);
     if (live > atomic_load_explicit(&ledger->peak_bytes, memory_order_relaxed)) {
@@ -70,8 +72,8 @@ static inline void *pn_mem_try(pn_ledger *ledger, size_t size) {
     return block;
 }
 
-/* Memory that an owner is answerable for although it lies elsewhere (a response's bytes in a client's
- * slabs): false when it would pass the limit. Negative gives back, and never fails. */
+/* Memory that an owner is answerable for although it lies elsewhere (a response's bytes in a
+ * client's slabs): false when it would pass the limit. Negative gives back, and never fails. */
 bool pn_ledger_charge(pn_ledger *ledger, int64_t bytes);
 
 /* May fail; zeroed. */

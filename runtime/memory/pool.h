@@ -2,9 +2,9 @@
  * pool.h - a worker's size-class allocator.
  *
  * glibc's consolidation was measured to stall a worker for 100 ms over 50,000 users; lists of equal
- * blocks do not. Classes: every 8 bytes up to 1024, then eight to each doubling up to 32 KiB; larger
- * blocks go to malloc. Frees are sized, so blocks carry no header. A block may be freed into another
- * pool of the same heap than the one it came from.
+ * blocks do not. Classes: every 8 bytes up to 1024, then eight to each doubling up to 32 KiB;
+ * larger blocks go to malloc. Frees are sized, so blocks carry no header. A block may be freed into
+ * another pool of the same heap than the one it came from.
  *
  * Under AddressSanitizer every block is a malloc of its own, so that it can see overruns.
  *

@@ -180,6 +180,7 @@ static pn_http_phase phase_of(const pn__conn *conn) {
 
 static void break_off(pn__conn *conn, int err, const char *why) {
     pn_http_call *call = conn->call;
+    pn_assert(call != NULL);
     pn_http_phase phase = phase_of(conn);
     bool is_busy = conn->state == PN__CONN_BUSY;
     bool is_stale = is_busy && conn->was_used && call->first_byte_ns == 0 && err != PN_ETIMEOUT;
@@ -732,7 +733,7 @@ static void on_open(pn_stream *stream, int err) {
 
 static void expire(pn__conn *conn) {
     uint64_t now_ns = conn->origin->client->io->now_ns;
-    if (conn->state == PN__CONN_IDLE) {
+    if (conn->call == NULL) { /* idle */
         pn__conn_close(conn);
     } else if (conn->continue_ns != 0 && now_ns >= conn->continue_ns) {
         send_awaited_body(conn);

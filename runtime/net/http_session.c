@@ -184,7 +184,7 @@ static void send_now(pn__session *session, pn_text bytes, pn_text body) {
     size_t of_bytes = n < bytes.size ? n : bytes.size;
     size_t of_body = n - of_bytes;
     pn_buf_add(&session->pending, bytes.at + of_bytes, bytes.size - of_bytes);
-    pn_buf_add(&session->pending, body.at + of_body, body.size - of_body);
+    if (body.size > 0) pn_buf_add(&session->pending, body.at + of_body, body.size - of_body);
     if (session->pending.failed) {
         close_session(session);
     } else {
@@ -220,7 +220,7 @@ static void flush(pn__session *session) {
     if (session->state != PN__SESSION_CLOSED) {
         send_now(session, pn_text_make(out->data, size), PN_TEXT_NONE);
     }
-    if (out->capacity > 2 * PN_HTTP_CORK_BYTES) pn_buf_close(out);
+    if (out->capacity > (size_t)2 * PN_HTTP_CORK_BYTES) pn_buf_close(out);
 }
 
 /* ---- from one request to the next ---- */

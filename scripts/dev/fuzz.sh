@@ -17,13 +17,14 @@ failed=0
 
 # One run of libFuzzer; leaves its output in $log and adds what it executed to `executed`.
 run() { # HARNESS NAME LIMIT…
-  local harness=$1 name=$2 code=0 dict=()
+  local harness=$1 name=$2 code=0 count dict=()
   shift 2
   if [ -e "specs/fuzz/$name.dict" ]; then dict=(-dict="specs/fuzz/$name.dict"); fi
   seed=$((seed + 1))
   "$harness" -seed="$seed" -print_final_stats=1 -rss_limit_mb=2048 -timeout=10 "${dict[@]}" \
     -artifact_prefix="$found/" "$@" "$found" "specs/fuzz/corpus/$name" >"$log" 2>&1 || code=$?
-  executed=$((executed + $(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)))
+  count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
+  executed=$((executed + ${count:-0})) # a harness that cannot start says nothing
   return "$code"
 }
 

@@ -6,17 +6,19 @@
 # The parts print their own details. The last line is "N passed, N failed[, N skipped]" over all of
 # them; the exit code is 1 if anything failed, if a part ended badly, or if no test ran at all.
 # From the environment: TESTS (names of C tests), SPECS (paths; default specs), TEST_FLAGS
-# (busted's), RUNNER (what the C tests run under, e.g. "setarch -R").
+# (busted's and perilune test's), RUNNER (what the C tests run under, e.g. "setarch -R"),
+# TEST_LIMIT_S (how long the C tests, or one file of specs, may take).
 set -euo pipefail
 
 build=$1
 shift
+limit_s=${TEST_LIMIT_S:-600}
 passed=0 failed=0 skipped=0 sums=()
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 add() { # NAME PASSED FAILED SKIPPED
-  sums+=("$(printf '  %-8s %6d passed %6d failed %6d skipped' "$1" "$2" "$3" "$4")")
+  sums+=("$(printf '  %-40s %5d passed %3d failed %3d skipped' "$1" "$2" "$3" "$4")")
   passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
 }
 
@@ -36,25 +38,39 @@ settle() { # NAME EXIT PASSED FAILED SKIPPED
 c_tests() {
   local code=0 counts
   # shellcheck disable=SC2086 # a list of names
-  ${RUNNER:-} "$build/c-tests" ${TESTS:-} 2>&1 | tee "$log" |
+  timeout -k 10 "$limit_s" ${RUNNER:-} "$build/c-tests" ${TESTS:-} 2>&1 </dev/null | tee "$log" |
     sed -u '/^[0-9]* passed, [0-9]* failed/d' || code=$?
   counts=$(grep -oE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1 |
     tr -cs '0-9' ' ' || true)
   # shellcheck disable=SC2086 # three numbers
   settle "C tests" "$code" $counts
+  echo "${sums[-1]}"
 }
 
-# busted's own line: "12 successes / 0 failures / 0 errors / 1 pending : 0.5 seconds"
-specs() {
-  local code=0 counts
-  # shellcheck disable=SC2086 # lists of flags and paths
-  PERILUNE="$PWD/$build/perilune" "$build/perilune" test ${TEST_FLAGS:-} ${SPECS:-specs} 2>&1 |
-    tee "$log" || code=$?
+# One file in a process of its own, so that a crash or a hang costs that file only. Its output is
+# shown when something is wrong with it; otherwise a line. busted's own count is
+# "12 successes / 0 failures / 0 errors / 1 pending : 0.5 seconds".
+spec_file() { # FILE
+  local code=0 counts start=$SECONDS
+  # shellcheck disable=SC2086 # a list of flags
+  PERILUNE="$PWD/$build/perilune" timeout -k 10 "$limit_s" \
+    "$build/perilune" test ${TEST_FLAGS:-} "$1" >"$log" 2>&1 </dev/null || code=$?
+  if [ $code -eq 124 ] || [ $code -eq 137 ]; then echo "$1: not over after $limit_s s" >>"$log"; fi
   counts=$(sed 's/\x1b\[[0-9;]*m//g' "$log" |
-    grep -E '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' |
+    grep -aE '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' |
     tail -n 1 | sed 's/ :.*//' | tr -cs '0-9' ' ' | awk '{ print $1, $2 + $3, $4 }' || true)
+  if [ $code -ne 0 ] || [ -z "$counts" ]; then cat "$log"; fi
   # shellcheck disable=SC2086 # three numbers
-  settle "specs" "$code" $counts
+  settle "$1" "$code" $counts
+  printf '%s  %d s\n' "${sums[-1]}" $((SECONDS - start))
+}
+
+specs() {
+  local file
+  # shellcheck disable=SC2086 # a list of paths
+  while IFS= read -r file; do spec_file "$file"; done < <(
+    find ${SPECS:-specs} -name '*_spec.lua' | sort
+  )
 }
 
 for part in "$@"; do
@@ -67,7 +83,6 @@ for part in "$@"; do
     ;;
   esac
 done
-printf '%s\n' "${sums[@]}"
 if [ $((passed + failed)) -eq 0 ]; then
   echo "no test ran" >&2
   failed=1

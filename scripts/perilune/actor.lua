@@ -16,11 +16,13 @@ end
 
 -- ---- supervisors ----
 --
--- A supervisor is an actor that traps exits, is linked to its children and restarts them. Strategies,
--- restart types and defaults are OTP's: intensity 1 in a period of 5 s, shutdown 5 s, permanent.
+-- A supervisor is an actor that traps exits, is linked to its children and restarts them.
+-- Strategies, restart types and defaults are OTP's: intensity 1 in a period of 5 s, shutdown 5 s,
+-- permanent.
 --
--- The name of a child is a group's, whether it has a count or not: it stays while the child is restarted,
--- so that sends and calls to it wait, and goes with the last child that is not restarted.
+-- The name of a child is a group's, whether it has a count or not: it stays while the child is
+-- restarted, so that sends and calls to it wait, and goes with the last child that is not
+-- restarted.
 
 local STRATEGIES = {
   one_for_one = true, one_for_all = true, rest_for_one = true, simple_one_for_one = true,
@@ -141,8 +143,8 @@ local function check_options(options, level)
   }
 end
 
--- Its state, `self`: options; slots, in start order: { spec, pid (or nil), number }; restarts: times;
--- groups: the names that are open.
+-- Its state, `self`: options; slots, in start order: { spec, pid (or nil), number }; restarts:
+-- times; groups: the names that are open.
 
 local function slot_of(self, pid)
   for index, slot in ipairs(self.slots) do

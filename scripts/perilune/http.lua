@@ -1,6 +1,5 @@
 -- perilune.http: the Lua half. Loaded when a name is touched that the C half
--- (runtime/bind/l_http.c)
--- does not have; gets the module's table and adds to it.
+-- (runtime/bind/l_http.c) does not have; gets the module's table and adds to it.
 
 local M = ...
 

@@ -1,8 +1,9 @@
--- What `perilune run` and `perilune inspect` run: loads the scenario, decides what happens when, shows it.
+-- What `perilune run` and `perilune inspect` run: loads the scenario, decides what happens when,
+-- and shows it.
 --
--- Order: load and validate (nothing runs before all of it is good); setup; users and their init; the run;
--- done of each user; teardown; the verdict, the summary. The exit code is the first thing that went wrong
--- (docs/load.md, "Exit codes").
+-- Order: load and validate (nothing runs before all of it is good); setup; users and their init;
+-- the run; done of each user; teardown; the verdict, the summary. The exit code is the first thing
+-- that went wrong (docs/load.md, "Exit codes").
 
 local actor = require "perilune.actor"
 local load = require "perilune.load"
@@ -68,18 +69,17 @@ end
 function FLAGS.out(_, value)
   local kind, target = value:match("^(%w+)=(.+)$")
   if kind ~= "json" then
-    return ("--out: json=FILE expected, got %q (the other kinds come with the next version)"):format(value)
+    local message = "--out: json=FILE expected, got %q (the other kinds come with the next version)"
+    return message:format(value)
   end
   if #settings.outputs > 0 then return "--out json can be given once" end
-  table.insert(settings.outputs, { kind = kind, target = target, text = ("%s (%s)"):format(kind, target) })
+  local text = ("%s (%s)"):format(kind, target)
+  table.insert(settings.outputs, { kind = kind, target = target, text = text })
 end
 
 for _, name in ipairs { "quiet", "no_color", "summary_export", "config" } do
   FLAGS[name] = function(_, value) settings[name] = value == "" and true or value end
 end
-
-local is_option = {}
-for _, name in ipairs(options_of.names) do is_option[name] = true end
 
 -- One flag or variable into a layer's options; or what is wrong.
 local function take(options, name, value)
@@ -120,7 +120,9 @@ local function read_config(path)
   file:close()
   local options
   options, why = load._from_json(text or "")
-  if options == nil then return nil, ("config: %s: %s"):format(path, why or "an object expected") end
+  if options == nil then
+    return nil, ("config: %s: %s"):format(path, why or "an object expected")
+  end
   if type(options) ~= "table" then return nil, ("config: %s: an object expected"):format(path) end
   return options
 end
@@ -146,9 +148,19 @@ local text -- of the script
 
 -- Where in the script a problem is, as far as that can be said.
 local function place_of(problem)
-  if problem.layer then return problem.layer end
+  if problem.layer then return nil end
   local line = options_of.find_line(text, problem.key)
   return line and ("%s:%d"):format(script, line) or script
+end
+
+-- The message with its place; in flags and variables, these are the place.
+local function located(problem)
+  local place, message = place_of(problem), problem.message
+  if place then return place .. ": " .. message end
+  local name, rest = message:match("^([%w_]+)(: .*)$")
+  if problem.layer == "flags" and name then return "--" .. name:gsub("_", "-") .. rest end
+  if problem.layer == "environment" and name then return "PERILUNE_" .. name:upper() .. rest end
+  return problem.layer .. ": " .. message
 end
 
 local function load_scenario()
@@ -156,8 +168,10 @@ local function load_scenario()
   text, why = load._read()
   if not text then return nil, ("cannot read %s: %s"):format(script, why), CONFIG end
   local message
-  local ok, result = timer.with_timeout(LOAD_TIMEOUT, xpcall, load._scenario_table, function(failure)
-    message = tostring(failure)
+  local ok, result = timer.with_timeout(LOAD_TIMEOUT, xpcall, load._scenario_table,
+    function(failure)
+    local is_text = type(failure) == "string"
+    message = is_text and failure or ("%s: error(%s)"):format(script, tostring(failure))
     return message
   end)
   if ok == nil then
@@ -175,7 +189,8 @@ local function configure(plan)
   local ok, why = load._set_pairs(settings.env, tags)
   if not ok then return why end
   for _, s in ipairs(plan.scenarios) do
-    ok, why = load._scenario(s.name, s.executor, s.options, s.exec, s.exec_is_function, s.env, s.tags)
+    ok, why = load._scenario(s.name, s.executor, s.options, s.exec, s.exec_is_function, s.env,
+      s.tags)
     if not ok then return ("scenario %s: %s"):format(s.name, why) end
   end
   ok, why = load._prepare()
@@ -183,7 +198,10 @@ local function configure(plan)
   if not ok then return why end
   for _, t in ipairs(not plan.no_thresholds and plan.thresholds or {}) do
     ok, why = load._threshold(t.metric, t.text, t.abort, t.delay_ns)
-    if not ok then return ("%s: thresholds%s: %q: %s"):format(script, t.metric and "." .. t.metric or "", t.text, why) end
+    if not ok then
+      local where = t.metric and "thresholds." .. t.metric or "thresholds"
+      return ("%s: %s: %q: %s"):format(script, where, t.text, why)
+    end
   end
 end
 
@@ -196,7 +214,7 @@ local function open()
   local scenario, message, code = load_scenario()
   if not scenario then return nil, message, code end
   local plan, problem = options_of.plan(scenario, layers)
-  if not plan then return nil, place_of(problem) .. ": " .. problem.message, CONFIG end
+  if not plan then return nil, located(problem), CONFIG end
   why = configure(plan)
   if why then return nil, why, CONFIG end
   return scenario, plan
@@ -216,17 +234,17 @@ local function guard(outcome, name, timeout, fn, ...)
   end
   local ok, result, code = timer.with_timeout(timeout, xpcall, fn, on_error, ...)
   if ok == nil and code == "timeout" then
-    local place = failure and failure:match("^(.-): cancelled")
+    local place = failure and failure:match("^(.-: )cancelled") or ""
     outcome.state = "timeout"
-    outcome.why = ("%s%s is not done after %gs"):format(place and place .. ": " or "", name, timeout)
+    outcome.why = ("%s%s is not done after %gs"):format(place, name, timeout)
   else
     outcome.state, outcome.result = ok and "done" or "error", result
   end
   load._tell()
 end
 
--- "done" and the result; "error"; "timeout" and a sentence; "stopped". In a task of its own, so that a
--- stop of the run can end it.
+-- "done" and the result; "error"; "timeout" and a sentence; "stopped". In a task of its own, so
+-- that a stop of the run can end it.
 local function call_hook(name, timeout, may_stop, fn, ...)
   local outcome = {}
   load._hook(name)
@@ -266,7 +284,10 @@ end
 
 local function counts_now()
   local elapsed, active, vus_made, complete, interrupted = load._counts()
-  return { elapsed = elapsed, active = active, vus_made = vus_made, complete = complete, interrupted = interrupted }
+  return {
+    elapsed = elapsed, active = active, vus_made = vus_made, complete = complete,
+    interrupted = interrupted,
+  }
 end
 
 local function erase() note_stdout(load._draw("")) end
@@ -398,8 +419,10 @@ local function finish(scenario, plan)
   local code, why = load._verdict()
   if result.verdict.code ~= PASSED then code, why = result.verdict.code, result.verdict.why end
   if not settings.quiet then
-    for _, line in ipairs(report.progress_block(code and code ~= PASSED and code ~= THRESHOLD and "ended" or "running",
-      counts_now(), load._progress())) do
+    local was_cut = code and code ~= PASSED and code ~= THRESHOLD
+    local state = was_cut and "ended" or "running"
+    local block = report.progress_block(state, counts_now(), load._progress())
+    for _, line in ipairs(block) do
       say(line .. "\n")
     end
   end
@@ -422,7 +445,9 @@ local function close_outputs()
   wait_for_outputs()
   local lost, why = load._close_json()
   if why then complain(("cannot write %s: %s"):format(target, why)) end
-  if lost > 0 then complain(("%s: the disk was too slow for %d lines, they are missing"):format(target, lost)) end
+  if lost > 0 then
+    complain(("%s: the disk was too slow for %d lines, they are missing"):format(target, lost))
+  end
 end
 
 local function open_outputs()
@@ -453,16 +478,20 @@ end
 local function inspect(scenario, plan)
   local thresholds, hooks = {}, {}
   for _, t in ipairs(plan.thresholds) do
-    table.insert(thresholds, ('{"metric":%s,"threshold":%s,"abort_on_fail":%s,"delay_abort_eval":%g}'):format(
-      t.metric and load._to_json(t.metric) or "null", load._to_json(t.text), t.abort, t.delay_ns * 1e-9))
+    local metric = t.metric and load._to_json(t.metric) or "null"
+    table.insert(thresholds,
+      ('{"metric":%s,"threshold":%s,"abort_on_fail":%s,"delay_abort_eval":%g}'):format(metric,
+        load._to_json(t.text), t.abort, t.delay_ns * 1e-9))
   end
   for _, hook in ipairs { "setup", "init", "done", "teardown", "summary" } do
     if scenario[hook] then table.insert(hooks, load._to_json(hook)) end
   end
   local _, _, _, _, _, vus_max, seconds_max = load._counts()
-  say(('{"script":%s,"max_vus":%d,"max_duration":%s,"hooks":[%s],"scenarios":%s,"thresholds":[%s]}\n'):format(
-    load._to_json(script), vus_max, load._to_json(load._duration_text(seconds_max)), table.concat(hooks, ","),
-    load._scenarios_json(), table.concat(thresholds, ",")))
+  local layout = '{"script":%s,"max_vus":%d,"max_duration":%s,"hooks":[%s],"scenarios":%s,'
+    .. '"thresholds":[%s]}\n'
+  say(layout:format(
+    load._to_json(script), vus_max, load._to_json(load._duration_text(seconds_max)),
+    table.concat(hooks, ","), load._scenarios_json(), table.concat(thresholds, ",")))
   return PASSED
 end
 

@@ -1,8 +1,8 @@
 -- The options of a load run: what they may be, and what several sources of them come to.
 --
 -- A scenario table and its options are checked without being changed. What is wrong is a problem:
--- { message =, key = }, one sentence and the key it is about, by which the line in the script is found.
--- Sources are layers, each over the one before it: config file, script, environment, flags.
+-- { message =, key = }, one sentence and the key it is about, by which the line in the script is
+-- found. Sources are layers, each over the one before it: config file, script, environment, flags.
 
 local M = ...
 local load = require "perilune.load"
@@ -11,8 +11,8 @@ local HOOKS = { "setup", "init", "default", "done", "teardown", "summary" }
 
 local OPTIONS = {
   "vus", "duration", "iterations", "stages", "scenarios", "thresholds", "tags", "setup_timeout",
-  "teardown_timeout", "no_setup", "no_teardown", "no_thresholds", "summary_trend_stats", "summary_mode",
-  "summary_time_unit", "fail_on_check",
+  "teardown_timeout", "no_setup", "no_teardown", "no_thresholds", "summary_trend_stats",
+  "summary_mode", "summary_time_unit", "fail_on_check",
 }
 
 local SHORTCUTS = { "duration", "iterations", "stages", "scenarios" }
@@ -37,17 +37,23 @@ local function within(where, found)
 end
 
 local function show(value)
-  if type(value) == "string" then return ("%q"):format(#value > 64 and value:sub(1, 64) .. "..." or value) end
+  if type(value) == "string" then
+    return ("%q"):format(#value > 64 and value:sub(1, 64) .. "..." or value)
+  end
   if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
   return "a " .. type(value)
 end
 
-local function expected(key, what, value) return problem(key, "%s: %s expected, got %s", key, what, show(value)) end
+local function expected(key, what, value)
+  return problem(key, "%s: %s expected, got %s", key, what, show(value))
+end
 
 local function one_of(list) return "one of " .. table.concat(list, ", ") end
 
 local function unknown(what, key, known)
-  if type(key) ~= "string" then return problem(nil, "%s are named, got %s as a name", what .. "s", show(key)) end
+  if type(key) ~= "string" then
+    return problem(nil, "%s are named, got %s as a name", what .. "s", show(key))
+  end
   local near = load._nearest(key, known)
   if near then return problem(key, "unknown %s '%s' (did you mean '%s'?)", what, key, near) end
   return problem(key, "unknown %s '%s' (known: %s)", what, key, table.concat(known, ", "))
@@ -69,9 +75,12 @@ local function check_pairs(key, value)
   if type(value) ~= "table" then return expected(key, "a table of names and values", value) end
   for _, name in ipairs(sorted_keys(value)) do
     local item = value[name]
-    if type(name) ~= "string" or name == "" then return problem(key, "%s: names are texts, got %s", key, show(name)) end
+    if type(name) ~= "string" or name == "" then
+      return problem(key, "%s: names are texts, got %s", key, show(name))
+    end
     if type(item) ~= "string" and type(item) ~= "number" and type(item) ~= "boolean" then
-      return problem(name, "%s.%s: a text, number or boolean expected, got %s", key, name, show(item))
+      return problem(name, "%s.%s: a text, number or boolean expected, got %s", key, name,
+        show(item))
     end
   end
 end
@@ -88,11 +97,14 @@ local function split_scenario(scenario)
 end
 
 local function check_scenario(name, scenario)
-  if type(name) ~= "string" then return problem(nil, "scenarios are named, got %s as a name", show(name)) end
+  if type(name) ~= "string" then
+    return problem(nil, "scenarios are named, got %s as a name", show(name))
+  end
   if type(scenario) ~= "table" then return expected(name, "a table", scenario) end
   local executor = scenario.executor
   if executor == nil then
-    return problem(name, "executor is missing (there are: %s)", table.concat(load._executors(), ", "))
+    local known = table.concat(load._executors(), ", ")
+    return problem(name, "executor is missing (there are: %s)", known)
   end
   if type(executor) ~= "string" then return expected("executor", "a text", executor) end
   local known, why = load._options_of(executor)
@@ -109,12 +121,16 @@ local function check_scenario(name, scenario)
   local found = check_pairs("env", scenario.env) or check_pairs("tags", scenario.tags)
   if found then return found end
   local ok, message, key = load._scenario(name, executor, split_scenario(scenario))
-  if not ok then return { key = key, message = message } end
+  if not ok then return { key = message:match("^([%w_]+): ") or key, message = message } end
 end
 
 local function check_scenarios(scenarios)
-  if type(scenarios) ~= "table" then return expected("scenarios", "a table of scenarios", scenarios) end
-  if next(scenarios) == nil then return problem("scenarios", "scenarios: at least one is needed") end
+  if type(scenarios) ~= "table" then
+    return expected("scenarios", "a table of scenarios", scenarios)
+  end
+  if next(scenarios) == nil then
+    return problem("scenarios", "scenarios: at least one is needed")
+  end
   for _, name in ipairs(sorted_keys(scenarios)) do
     local found = check_scenario(name, scenarios[name])
     if found then return within("scenarios." .. tostring(name), found) end
@@ -125,13 +141,15 @@ end
 
 local THRESHOLD_KEYS = { "threshold", "abort_on_fail", "delay_abort_eval" }
 
--- One threshold, as { metric =, text =, abort =, delay_ns = }; or nil and a problem. Without a metric the
--- text carries it.
+-- One threshold, as { metric =, text =, abort =, delay_ns = }; or nil and a problem. Without a
+-- metric the text carries it.
 local function read_threshold(metric, value)
   local one = { metric = metric, text = value, abort = false, delay_ns = 0 }
   if type(value) == "table" then
     for _, key in ipairs(sorted_keys(value)) do
-      if not set_of(THRESHOLD_KEYS)[key] then return nil, unknown("option of a threshold", key, THRESHOLD_KEYS) end
+      if not set_of(THRESHOLD_KEYS)[key] then
+        return nil, unknown("option of a threshold", key, THRESHOLD_KEYS)
+      end
     end
     one.text = value.threshold
     if value.abort_on_fail ~= nil and type(value.abort_on_fail) ~= "boolean" then
@@ -145,27 +163,34 @@ local function read_threshold(metric, value)
     end
   end
   if type(one.text) ~= "string" then
-    return nil, problem("threshold", 'an expression like "p(95)<200" expected, got %s', show(one.text))
+    local key = type(value) == "table" and "threshold" or metric
+    return nil, problem(key, 'an expression like "p(95)<200" expected, got %s',
+      show(one.text))
   end
   local ok, why = load._check_threshold(one.text, metric == nil)
   if not ok then return nil, problem(metric, "%s: %s", show(one.text), why) end
   return one
 end
 
-local function is_list(value) return type(value) == "table" and value.threshold == nil and value[1] ~= nil end
+local function is_list(value)
+  return type(value) == "table" and value.threshold == nil and value[1] ~= nil
+end
 
 -- All of them, in a fixed order; or nil and a problem.
 local function read_thresholds(thresholds)
   local all = {}
   if thresholds == nil then return all end
-  if type(thresholds) ~= "table" then return nil, expected("thresholds", "a table of thresholds", thresholds) end
+  if type(thresholds) ~= "table" then
+    return nil, expected("thresholds", "a table of thresholds", thresholds)
+  end
   for _, metric in ipairs(sorted_keys(thresholds)) do
     local value = thresholds[metric]
     local name = type(metric) == "string" and metric or nil
     local entries = name and is_list(value) and value or { value }
     for index in pairs(entries) do
       if math.type(index) ~= "integer" or index < 1 or index > #entries then
-        return nil, within("thresholds." .. metric, problem(metric, "a list has no entry %s", show(index)))
+        local found = problem(metric, "a list has no entry %s", show(index))
+        return nil, within("thresholds." .. metric, found)
       end
     end
     for _, entry in ipairs(entries) do
@@ -196,7 +221,9 @@ end
 local function check_stats(value)
   if value == nil then return nil end
   local key = "summary_trend_stats"
-  if type(value) ~= "table" or #value == 0 then return expected(key, "a list like { \"avg\", \"p(95)\" }", value) end
+  if type(value) ~= "table" or #value == 0 then
+    return expected(key, "a list like { \"avg\", \"p(95)\" }", value)
+  end
   for _, stat in ipairs(value) do
     if type(stat) ~= "string" or not load._is_stat(stat) then
       return expected(key, "avg, min, med, max, count or p(N)", stat)
@@ -222,17 +249,21 @@ end
 
 -- vus, duration and iterations are those of an executor, and are checked as such.
 local function check_shortcut_values(options)
-  local executor = options.iterations == nil and options.duration ~= nil and "constant-vus" or "shared-iterations"
+  local executor = options.iterations == nil and options.duration ~= nil and "constant-vus"
+    or "shared-iterations"
   local values = { vus = options.vus, iterations = options.iterations or options.vus }
   if executor == "constant-vus" then
     values = { vus = options.vus, duration = options.duration }
   elseif options.duration ~= nil then
     values.max_duration = options.duration
   end
-  if options.vus == nil and options.duration == nil and options.iterations == nil then return nil end
+  if options.vus == nil and options.duration == nil and options.iterations == nil then
+    return nil
+  end
   local ok, message, key = load._scenario("default", executor, values)
   if ok then return nil end
-  return { message = message:gsub("^max_duration", "duration"), key = key == "max_duration" and "duration" or key }
+  message = message:gsub("^max_duration", "duration")
+  return { key = message:match("^([%w_]+): ") or key, message = message }
 end
 
 local function check_options(options)
@@ -247,7 +278,8 @@ local function check_options(options)
     or check_pairs("tags", options.tags)
     or check_duration("setup_timeout", options.setup_timeout)
     or check_duration("teardown_timeout", options.teardown_timeout)
-    or check_boolean("no_setup", options.no_setup) or check_boolean("no_teardown", options.no_teardown)
+    or check_boolean("no_setup", options.no_setup)
+    or check_boolean("no_teardown", options.no_teardown)
     or check_boolean("no_thresholds", options.no_thresholds)
     or check_boolean("fail_on_check", options.fail_on_check)
     or check_stats(options.summary_trend_stats)
@@ -286,7 +318,8 @@ local function check_exec(scenario, scenarios)
   for _, name in ipairs(sorted_keys(scenarios)) do
     local exec = scenarios[name].exec
     if exec == nil and type(scenario.default) ~= "function" then
-      return problem(name, "there is no function 'default', which scenario %s runs (it has no exec)", name)
+      return problem(name,
+        "there is no function 'default', which scenario %s runs (it has no exec)", name)
     end
     if type(exec) == "string" and type(scenario[exec]) ~= "function" then
       local near = load._nearest(exec, function_names(scenario))
@@ -305,23 +338,22 @@ local function check_fields(scenario, named)
     if not is_hook[key] and key ~= "options" and not named[key] then
       if type(value) ~= "function" then return unknown("field", key, known) end
       local near = load._nearest(tostring(key), known)
-      return problem(key, "function '%s' is no hook, and no scenario's exec names it%s", tostring(key),
-        near and (" (did you mean '%s'?)"):format(near) or "")
+      return problem(key, "function '%s' is no hook, and no scenario's exec names it%s",
+        tostring(key), near and (" (did you mean '%s'?)"):format(near) or "")
     end
   end
 end
 
 -- All that can be said of a scenario table by itself.
 local function check_table(scenario)
-  local found = check_options(scenario.options)
-  if found then return within("options", found) end
-  local scenarios = scenario.options and scenario.options.scenarios
-  found = check_fields(scenario, named_by(scenario, scenarios, {}))
-  if found then return found end
-  if scenarios then
-    found = check_exec(scenario, scenarios)
-    return found and within("options", found)
+  local options = scenario.options
+  if options ~= nil and type(options) ~= "table" then
+    return expected("options", "a table", options)
   end
+  local scenarios = options and options.scenarios
+  local found = check_options(options) or scenarios and check_exec(scenario, scenarios)
+  if found then return within("options", found) end
+  return check_fields(scenario, named_by(scenario, scenarios, {}))
 end
 
 --- For perilune.scenario: nil, or what is wrong.
@@ -362,7 +394,8 @@ local function scenarios_of(options, came_from)
   elseif options.duration then
     return { default = { executor = "constant-vus", vus = vus, duration = options.duration } }
   elseif vus and (not options.scenarios or came_from.vus.is_above_script) then
-    local warning = options.scenarios and "vus alone replaces the script's scenarios: as many iterations, shared"
+    local warning = options.scenarios
+      and "vus alone replaces the script's scenarios: as many iterations, shared"
     return { default = { executor = "shared-iterations", vus = vus, iterations = vus } }, warning
   elseif options.scenarios then
     return options.scenarios
@@ -380,8 +413,8 @@ local function plan_scenarios(scenario, scenarios)
       is_function = exec == nil
     end
     table.insert(list, {
-      name = name, executor = one.executor, options = split_scenario(one), exec = exec or "function",
-      exec_is_function = is_function, env = one.env, tags = one.tags,
+      name = name, executor = one.executor, options = split_scenario(one),
+      exec = exec or "function", exec_is_function = is_function, env = one.env, tags = one.tags,
     })
   end
   return list
@@ -392,8 +425,9 @@ local function seconds_of(value, absent)
   return ns * 1e-9
 end
 
---- What a run is to do, from the scenario table and the layers: { name =, options =, is_above_script = }.
--- The layer named "script" is filled in. nil and a problem, with `layer` where it is one's.
+--- What a run is to do, from the scenario table and the layers, each { name =, options =,
+-- is_above_script = }. The layer named "script" is filled in. nil and a problem, with `layer` where
+-- it is one's.
 function M.plan(scenario, layers)
   local found = check_table(scenario)
   if found then return nil, found end
@@ -416,7 +450,8 @@ function M.plan(scenario, layers)
     scenarios = plan_scenarios(scenario, scenarios), thresholds = thresholds, warning = warning,
     tags = options.tags, setup_timeout = seconds_of(options.setup_timeout, "60s"),
     teardown_timeout = seconds_of(options.teardown_timeout, "60s"),
-    no_setup = options.no_setup, no_teardown = options.no_teardown, no_thresholds = options.no_thresholds,
+    no_setup = options.no_setup, no_teardown = options.no_teardown,
+    no_thresholds = options.no_thresholds,
     stats = options.summary_trend_stats or { "avg", "min", "med", "max", "p(90)", "p(95)" },
     mode = options.summary_mode or "compact", time_unit = options.summary_time_unit,
     fail_on_check = options.fail_on_check,

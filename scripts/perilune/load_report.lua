@@ -1,12 +1,14 @@
--- What people see of a load run: header, progress, summary. Text only, from tables; nothing is asked of
--- the run here. The layout is k6's, so whoever reads one reads the other.
+-- What people see of a load run: header, progress, summary. Text only, from tables; nothing is
+-- asked of the run here. The layout is k6's, so whoever reads one reads the other.
 
 local M = ...
 
 -- ---- numbers ----
 
 -- As "%.Nf", whatever the locale.
-local function fixed(value, decimals) return (("%." .. decimals .. "f"):format(value):gsub(",", ".")) end
+local function fixed(value, decimals)
+  return (("%." .. decimals .. "f"):format(value):gsub(",", "."))
+end
 
 -- Without trailing zeros.
 local function short(value, decimals)
@@ -20,7 +22,9 @@ local function trunc(value) return value < 0 and math.ceil(value) or math.floor(
 -- Cut off, not rounded, as k6 shows durations.
 local function short_cut(value, decimals)
   local scale = 10.0 ^ decimals
-  if math.abs(value) * scale < 2.0 ^ 53 then value = trunc(value * scale + (value < 0 and -1e-9 or 1e-9)) / scale end
+  if math.abs(value) * scale < 2.0 ^ 53 then
+    value = trunc(value * scale + (value < 0 and -1e-9 or 1e-9)) / scale
+  end
   return short(value, decimals)
 end
 
@@ -81,7 +85,11 @@ local function pad(text, to) return text .. (" "):rep(to - width(text)) end
 
 -- ---- header ----
 
---- What is going to run. `run`: script, outputs, vus_max, duration_max (text), scenarios { name, text }.
+local SCENARIOS_LINE = "     scenarios: (100.00%%) %d scenario%s, %d max VUs, %s max duration "
+  .. "(incl. graceful stop):"
+
+--- What is going to run. `run`: script, outputs, vus_max, duration_max (text), and scenarios, each
+-- { name, text }.
 function M.header(run)
   local lines = {
     "",
@@ -89,8 +97,8 @@ function M.header(run)
     "        script: " .. run.script,
     "        output: " .. (#run.outputs > 0 and table.concat(run.outputs, ", ") or "-"),
     "",
-    ("     scenarios: (100.00%%) %d scenario%s, %d max VUs, %s max duration (incl. graceful stop):"):format(
-      #run.scenarios, #run.scenarios == 1 and "" or "s", run.vus_max, run.duration_max),
+    SCENARIOS_LINE:format(#run.scenarios, #run.scenarios == 1 and "" or "s", run.vus_max,
+      run.duration_max),
   }
   for _, scenario in ipairs(run.scenarios) do
     table.insert(lines, ("              * %s: %s"):format(scenario[1], scenario[2]))
@@ -124,7 +132,8 @@ end
 function M.status_line(state, counts)
   local digits = #tostring(counts.vus_made)
   return ("%s (%s), %0" .. digits .. "d/%d VUs, %d complete and %d interrupted iterations"):format(
-    state, clock(counts.elapsed), counts.active, counts.vus_made, counts.complete, counts.interrupted)
+    state, clock(counts.elapsed), counts.active, counts.vus_made, counts.complete,
+    counts.interrupted)
 end
 
 --- A scenario's line: name, how it stands, a bar, what its executor says.
@@ -136,7 +145,9 @@ end
 function M.progress_block(state, counts, scenarios)
   local lines, name_width = { M.status_line(state, counts) }, 0
   for _, scenario in ipairs(scenarios) do name_width = math.max(name_width, width(scenario[1])) end
-  for _, scenario in ipairs(scenarios) do table.insert(lines, M.scenario_line(scenario, name_width)) end
+  for _, scenario in ipairs(scenarios) do
+    table.insert(lines, M.scenario_line(scenario, name_width))
+  end
   return lines
 end
 
@@ -144,24 +155,30 @@ end
 
 -- Sections, in order, and the metrics of each; what is in none is the script's own.
 local HTTP = {
-  "http_req_blocked", "http_req_connecting", "http_req_duration", "http_req_failed", "http_req_receiving",
-  "http_req_sending", "http_req_tls_handshaking", "http_req_waiting", "http_reqs",
+  "http_req_blocked", "http_req_connecting", "http_req_duration", "http_req_failed",
+  "http_req_receiving", "http_req_sending", "http_req_tls_handshaking", "http_req_waiting",
+  "http_reqs",
 }
 local EXECUTION = {
-  "dropped_iterations", "group_duration", "iteration_duration", "iteration_errors", "iterations", "vus", "vus_max",
+  "dropped_iterations", "group_duration", "iteration_duration", "iteration_errors", "iterations",
+  "vus", "vus_max",
 }
 local NETWORK = { "data_received", "data_sent" }
-local SECTIONS = { { "CUSTOM" }, { "HTTP", HTTP }, { "EXECUTION", EXECUTION }, { "NETWORK", NETWORK } }
+local SECTIONS = {
+  { "CUSTOM" }, { "HTTP", HTTP }, { "EXECUTION", EXECUTION }, { "NETWORK", NETWORK },
+}
 
 -- In full mode only.
 local DETAILS = {
-  http_req_blocked = true, http_req_connecting = true, http_req_receiving = true, http_req_sending = true,
-  http_req_tls_handshaking = true, http_req_waiting = true, group_duration = true,
+  http_req_blocked = true, http_req_connecting = true, http_req_receiving = true,
+  http_req_sending = true, http_req_tls_handshaking = true, http_req_waiting = true,
+  group_duration = true,
 }
 
 -- Shown beneath the corrected metric, as "{ uncorrected }".
 local UNCORRECTED = {
-  iteration_duration_uncorrected = "iteration_duration", http_req_duration_uncorrected = "http_req_duration",
+  iteration_duration_uncorrected = "iteration_duration",
+  http_req_duration_uncorrected = "http_req_duration",
 }
 
 local BUILT_IN = { checks = true }
@@ -172,14 +189,15 @@ for name in pairs(UNCORRECTED) do BUILT_IN[name] = true end
 
 local function selector_of(metric) return metric.name:match("{(.*)}$") end
 
--- The metrics of one scenario or group, under the names of their metrics; the rest. In full mode each
--- scenario and group has a block of its own.
+-- The metrics of one scenario or group, under the names of their metrics; the rest. In full mode
+-- each scenario and group has a block of its own.
 local function split_details(metrics)
   local rest, blocks, by_title = {}, {}, {}
   for _, metric in ipairs(metrics) do
     local kind, value = (selector_of(metric) or ""):match("^(%a+):([^,]*)$")
     if kind == "scenario" or kind == "group" then
-      local title = kind == "scenario" and "SCENARIO: " .. value or "GROUP: " .. value:gsub("^::", ""):gsub("::", " › ")
+      local title = "SCENARIO: " .. value
+      if kind == "group" then title = "GROUP: " .. value:gsub("^::", ""):gsub("::", " › ") end
       if not by_title[title] then
         by_title[title] = { title = title, metrics = {} }
         table.insert(blocks, by_title[title])
@@ -218,7 +236,9 @@ local function sections_of(metrics, is_full)
     table.insert(rows, { label = name, metric = metric })
     for from, to in pairs(UNCORRECTED) do
       local plain = by_name[from]
-      if to == name and plain then table.insert(rows, { label = "  { uncorrected }", metric = plain }) end
+      if to == name and plain then
+        table.insert(rows, { label = "  { uncorrected }", metric = plain })
+      end
     end
     for _, sub in ipairs(subs[name] or {}) do
       table.insert(rows, { label = ("  { %s }"):format(selector_of(sub)), metric = sub })
@@ -247,7 +267,8 @@ local function columns_of(metric, options)
   local columns = {}
   for _, stat in ipairs(options.stats) do
     local value = v[stat] or 0
-    table.insert(columns, stat .. "=" .. (stat == "count" and short(value, 0) or M.value(metric, value, unit)))
+    local shown = stat == "count" and short(value, 0) or M.value(metric, value, unit)
+    table.insert(columns, stat .. "=" .. shown)
   end
   return columns
 end
@@ -258,7 +279,9 @@ local function measure(rows, options)
     row.columns = columns_of(row.metric, options)
     row.widths = row.metric.type == "trend" and widths.trend or widths.plain
     label_width = math.max(label_width, width(row.label))
-    for i, column in ipairs(row.columns) do row.widths[i] = math.max(row.widths[i] or 0, width(column)) end
+    for i, column in ipairs(row.columns) do
+      row.widths[i] = math.max(row.widths[i] or 0, width(column))
+    end
   end
   return label_width
 end
@@ -286,9 +309,11 @@ end
 local function mark(ok, paint) return ok and paint("green", "✓") or paint("red", "✗") end
 
 local function threshold_value(threshold, metric, options)
-  local stat = threshold.expression:match("^%s*([%w_]+%b())") or threshold.expression:match("^%s*([%w_]+)")
+  local stat = threshold.expression:match("^%s*([%w_]+%b())")
+    or threshold.expression:match("^%s*([%w_]+)")
   if not threshold.has_samples then return stat .. "=0 (no samples)" end
-  local shown = metric and metric.type == "counter" and stat == "count" and metric.contains == "default"
+  local shown = metric and metric.type == "counter" and stat == "count"
+    and metric.contains == "default"
     and short(threshold.observed, 6) or M.value(metric or {}, threshold.observed, options.time_unit)
   return stat .. "=" .. shown
 end
@@ -321,7 +346,8 @@ local function add_check(lines, check, paint, indent)
   table.insert(lines, ("%s%s %s"):format(indent, mark(check.fails == 0, paint), check.name))
   if check.fails == 0 then return end
   local percent = math.floor(100 * check.passes / (check.passes + check.fails))
-  table.insert(lines, paint("red", ("%s ↳  %d%% — ✓ %d / ✗ %d"):format(indent, percent, check.passes, check.fails)))
+  local counts = ("%s ↳  %d%% — ✓ %d / ✗ %d"):format(indent, percent, check.passes, check.fails)
+  table.insert(lines, paint("red", counts))
 end
 
 local function add_checks(lines, results, duration, paint)
@@ -329,8 +355,9 @@ local function add_checks(lines, results, duration, paint)
   if not metric then return end
   local passes, fails = metric.values.passes, metric.values.fails
   local total = passes + fails
+  local per_second = duration > 0 and total / duration or 0
   local rows = {
-    { "checks_total", { short(total, 0), short(duration > 0 and total / duration or 0, 6) .. "/s" } },
+    { "checks_total", { short(total, 0), short(per_second, 6) .. "/s" } },
     { "checks_succeeded", { M.percent(passes / total), ("%d out of %d"):format(passes, total) } },
     { "checks_failed", { M.percent(fails / total), ("%d out of %d"):format(fails, total) } },
   }
@@ -338,7 +365,8 @@ local function add_checks(lines, results, duration, paint)
   for _, row in ipairs(rows) do first = math.max(first, width(row[2][1])) end
   for _, row in ipairs(rows) do
     local dots = paint("faint", ("."):rep(#"checks_succeeded" - #row[1] + 3))
-    table.insert(lines, ("    %s%s: %s %s"):format(row[1], dots, paint("cyan", pad(row[2][1], first)),
+    local share = paint("cyan", pad(row[2][1], first))
+    table.insert(lines, ("    %s%s: %s %s"):format(row[1], dots, share,
       paint("cyan", row[2][2])))
   end
   table.insert(lines, "")
@@ -359,7 +387,9 @@ local function add_errors(lines, results, paint)
   table.insert(lines, "    " .. paint("bold", "ERRORS"))
   for _, problem in ipairs(results.errors) do
     local where = problem.hook
-    if problem.scenario ~= "" and problem.scenario ~= where then where = problem.scenario .. " " .. where end
+    if problem.scenario ~= "" and problem.scenario ~= where then
+      where = problem.scenario .. " " .. where
+    end
     table.insert(lines, ("    %s %d × %s: %s"):format(paint("red", "✗"), problem.count, where,
       (problem.message:gsub("\n.*", ""))))
   end
@@ -377,7 +407,8 @@ local function add_health(lines, results, paint)
   local notes, health = {}, results.health
   for i, worker in ipairs(health.workers) do
     if worker.span_s >= SPAN_MIN_S and worker.cpu > CPU_FULL then
-      table.insert(notes, ("worker %d used %d%% of a core: the generator may have been the limit"):format(i - 1,
+      table.insert(notes,
+        ("worker %d used %d%% of a core: the generator may have been the limit"):format(i - 1,
         math.floor(worker.cpu * 100)))
     end
     if worker.loop_lag_ms["p(99)"] > LAG_HIGH_MS then
@@ -387,10 +418,13 @@ local function add_health(lines, results, paint)
   end
   local late = health.start_lateness_ms
   if late and late["p(99)"] > LATE_HIGH_MS then
-    table.insert(notes, ("iterations began late: p(99) %s, max %s (counted in the corrected durations)"):format(
+    table.insert(notes,
+      ("iterations began late: p(99) %s, max %s (counted in the corrected durations)"):format(
       M.duration(late["p(99)"]), M.duration(late.max)))
   end
-  if health.lost_samples > 0 then table.insert(notes, ("%d samples were lost"):format(health.lost_samples)) end
+  if health.lost_samples > 0 then
+    table.insert(notes, ("%d samples were lost"):format(health.lost_samples))
+  end
   for _, note in ipairs(notes) do table.insert(lines, "    " .. paint("red", "! ") .. note) end
   if #notes > 0 then table.insert(lines, "") end
 end

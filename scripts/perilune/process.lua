@@ -38,7 +38,7 @@ local function await_ready(proc, ready)
   local timeout = ready.timeout or READY_TIMEOUT
   local shown = type(timeout) == "number" and timeout .. "s" or timeout
   proc:_watch(timeout, ready.port and (ready.host or LOOPBACK), ready.port)
-  local state, is_open = proc:_view()
+  local state, is_open, count = proc:_view()
   local seen, has_log = -1, ready.log == nil
   while state do
     if not has_log and proc.output_bytes ~= seen then
@@ -53,7 +53,7 @@ local function await_ready(proc, ready)
     if state == "late" then
       return nil, ("%s was not ready within %s%s"):format(proc.name, shown, tail(proc)), "timeout"
     end
-    state, is_open = proc:_await_change()
+    state, is_open, count = proc:_await_change(count)
   end
   return nil, is_open, "closed" -- _await_change has failed
 end

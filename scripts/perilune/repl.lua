@@ -1,5 +1,5 @@
--- internal: what `perilune repl` runs: reads lines that arrive as messages, evaluates each as a task,
--- so that Ctrl-C can cancel it, and prints what comes of it.
+-- internal: what `perilune repl` runs: reads lines that arrive as messages, evaluates each as a
+-- task, so that Ctrl-C can cancel it, and prints what comes of it.
 
 local actor = require "perilune.actor"
 
@@ -10,7 +10,8 @@ local function prompt(text)
   io.flush()
 end
 
--- An expression is tried first, so that its value is shown. nil, true: the text is not complete yet.
+-- An expression is tried first, so that its value is shown. nil, true: the text is not complete
+-- yet.
 local function compile(text)
   local chunk = load("return " .. text, "=stdin", "t")
   if chunk then return chunk end

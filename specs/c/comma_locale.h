@@ -1,9 +1,10 @@
 /*
- * comma_locale.h - runs a check where the C library writes 1,5 for one and a half, as it does in half of
- * the world and in a script that called os.setlocale.
+ * comma_locale.h - runs a check where the C library writes 1,5 for one and a half, as it does in
+ * half of the world and in a script that called os.setlocale.
  *
- * The locale is compiled by libc's own localedef into a folder of the test, so none need be installed.
- * The check runs in a child process that is gone afterwards: glibc keeps some bytes of a loaded locale.
+ * The locale is compiled by libc's own localedef into a folder of the test, so none need be
+ * installed. The check runs in a child process that is gone afterwards: glibc keeps some bytes of a
+ * loaded locale.
  */
 #ifndef PN_SPECS_COMMA_LOCALE_H
 #define PN_SPECS_COMMA_LOCALE_H

@@ -186,7 +186,7 @@ void peer_start(peer *p) {
 
 void peer_start_unix(peer *p) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(p->path, sizeof p->path, "/tmp/pn-peer-%d-%d.sock", (int)getpid(), rand());
+    snprintf(p->path, sizeof p->path, P_tmpdir "/pn-peer-%d-%d.sock", (int)getpid(), rand());
     memcpy(address.sun_path, p->path, strlen(p->path) + 1);
     p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK_EQ(bind(p->fd, (struct sockaddr *)&address, sizeof address), 0);

@@ -1,9 +1,9 @@
 /*
  * test.h - C unit tests: TEST(name) { ... } in any specs/c/test_NOUN.c, run by test_main.c.
  *
- * Each test runs in a process of its own with a time limit, so a crash or a hang is one failure and the
- * others still run. Asserts print both values and end the test. A test ends by proving that it left
- * nothing behind (ledgers at zero, loops closed): that is each test's own last lines.
+ * Each test runs in a process of its own with a time limit, so a crash or a hang is one failure and
+ * the others still run. Asserts print both values and end the test. A test ends by proving that it
+ * left nothing behind (ledgers at zero, loops closed): that is each test's own last lines.
  */
 #ifndef PN_SPECS_TEST_H
 #define PN_SPECS_TEST_H

@@ -1,6 +1,6 @@
 /*
- * Actors of a C behaviour: births, messages, links and monitors, names, mailboxes at their limits, order,
- * and that a runtime leaves nothing behind (destroy asserts it).
+ * Actors of a C behaviour: births, messages, links and monitors, names, mailboxes at their limits,
+ * order, and that a runtime leaves nothing behind (destroy asserts it).
  */
 #include <semaphore.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Buffers: limits to the byte, failures that leave the bytes as they were, and text with its NUL. */
+/* Buffers: limits to the byte, failures that leave the bytes as they were, and text with its
+ * NUL. */
 #include "base/buf.h"
 
 #include "memory/ledger.h"

@@ -1,6 +1,7 @@
 /*
- * Doubles to and from text. libc in the C locale is the oracle: strtod for reading, the first precision
- * of printf that reads back for the length of what is written. Random cases come from a fixed seed.
+ * Doubles to and from text. libc in the C locale is the oracle: strtod for reading, the first
+ * precision of printf that reads back for the length of what is written. Random cases come from a
+ * fixed seed.
  */
 #include "base/decimal.h"
 

@@ -87,7 +87,8 @@ TEST(histogram_reports_three_digits_at_the_edges) {
     close_all(&f);
 }
 
-/* Rounding up leads from the subnormal to the normal doubles: one bucket, not two of equal value. */
+/* Rounding up leads from the subnormal to the normal doubles: one bucket, not two of equal
+ * value. */
 TEST(histogram_has_one_bucket_for_a_value) {
     struct fixture f;
     open_all(&f);
@@ -333,7 +334,7 @@ TEST(histogram_memory_is_bounded) {
     for (int power = -1080; power < 1024; power++) {
         for (int i = 0; i < 4; i++) pn_histogram_record(&f.h, (i % 2 ? 1 : -1.9) * ldexp(1, power));
     }
-    int64_t pages = PN_HISTOGRAM_PAGES_MAX * (int64_t)sizeof(pn__histogram_page);
+    int64_t pages = (int64_t)PN_HISTOGRAM_PAGES_MAX * (int64_t)sizeof(pn__histogram_page);
     CHECK_INT(pn_ledger_live(&f.ledger), <=, pages + 66 * (int64_t)sizeof(pn__histogram_table));
     CHECK_INT(pn_ledger_live(&f.ledger), >=, pages * 9 / 10);
     close_all(&f);

@@ -664,7 +664,7 @@ TEST(client_timeout_connect) {
     CHECK_EQ(getsockname(fd, (struct sockaddr *)&address, &size), 0);
     for (int i = 0; i < 4; i++) {
         fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        connect(fill[i], (struct sockaddr *)&address, sizeof address);
+        (void)connect(fill[i], (struct sockaddr *)&address, sizeof address);
     }
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%u/", (unsigned)ntohs(address.sin_port));

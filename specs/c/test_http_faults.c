@@ -259,7 +259,7 @@ static void fail_all(const kind *k, const certificate *c, const char *zipped, si
         }
     }
     fprintf(stderr, "  %s: %llu allocations failed, %llu of them without harm\n", k->name,
-            (unsigned long long)(errors + survived), (unsigned long long)survived);
+            (unsigned long long)errors + survived, (unsigned long long)survived);
     CHECK_INT(errors, >, 0);
 }
 

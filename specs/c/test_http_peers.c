@@ -23,8 +23,6 @@
 
 #define MS 1000000ULL
 
-extern char **environ;
-
 /* ---- children ---- */
 
 static pid_t spawn(const char *const *argv, const char *output) {
@@ -65,7 +63,7 @@ typedef struct folder {
 } folder;
 
 static void make_folder(folder *f) {
-    snprintf(f->path, sizeof f->path, "/tmp/pn-peers-XXXXXX");
+    snprintf(f->path, sizeof f->path, P_tmpdir "/pn-peers-XXXXXX");
     CHECK(mkdtemp(f->path) != NULL);
     CHECK_EQ(chmod(f->path, 0755), 0);
 }

@@ -1,7 +1,7 @@
 /*
  * JSON. Oracles: tables written from RFC 8259; a second, slow implementation of its grammar
- * (specs/fuzz/json_reference.h); cJSON, for what cJSON can represent. Texts that are read lie against a
- * page that may not be touched, so a read past their end ends the test.
+ * (specs/fuzz/json_reference.h); cJSON, for what cJSON can represent. Texts that are read lie
+ * against a page that may not be touched, so a read past their end ends the test.
  */
 #include "core/json.h"
 

@@ -75,7 +75,8 @@ TEST(log_levels_filter) {
     sink_close(&s);
 }
 
-/* Around the limit a line is whole, or cut to exactly the limit with its newline; JSON stays JSON. */
+/* Around the limit a line is whole, or cut to exactly the limit with its newline; JSON stays
+ * JSON. */
 TEST(log_lines_are_cut_to_the_limit) {
     static sink s;
     static char message[3 * PN_LOG_LINE_MAX_BYTES];

@@ -1,4 +1,5 @@
-/* Maps against a model (a plain array searched from end to end), without memory, and in their order. */
+/* Maps against a model (a plain array searched from end to end), without memory, and in their
+ * order. */
 #include "base/map.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* Keyed randomness: splitmix64's published numbers, uniform draws, independence of what is left out. */
+/* Keyed randomness: splitmix64's published numbers, uniform draws, independence of what is left
+ * out. */
 #include "base/rand.h"
 
 #include <string.h>
@@ -85,7 +86,8 @@ TEST(rand_below_is_uniform) {
         CHECK_INT(count[i], >, DRAWS / SIDES * 99 / 100);
         CHECK_INT(count[i], <, DRAWS / SIDES * 101 / 100);
     }
-    /* Two thirds of the range: with a bias of the modulo, the lower half would be twice as likely. */
+    /* Two thirds of the range: with a bias of the modulo, the lower half would be twice as
+     * likely. */
     uint64_t n = UINT64_MAX / 3 * 2;
     int lower = 0;
     for (int i = 0; i < 100000; i++) {

@@ -98,8 +98,8 @@ TEST(selector_limits) {
     CHECK_EQ(pn_selector_parse(text, PN_SELECTOR_MAX_BYTES + 1, &s, &at, &expected), PN_ETOO_LARGE);
     CHECK_EQ(at, PN_SELECTOR_MAX_BYTES);
     char many[16 + PN_SELECTOR_TAGS_MAX * 8] = "m{";
-    for (char c = 'a'; c < 'a' + PN_SELECTOR_TAGS_MAX; c++) {
-        strcat(many, (char[]){c, ':', '1', ',', '\0'});
+    for (int i = 0; i < PN_SELECTOR_TAGS_MAX; i++) {
+        strcat(many, (char[]){(char)('a' + i), ':', '1', ',', '\0'});
     }
     many[strlen(many) - 1] = '}';
     CHECK_EQ(pn_selector_parse(many, strlen(many), &s, &at, &expected), 0);

@@ -463,7 +463,7 @@ TEST(tls_files) {
     char paths[2][64];
     const char *const texts[] = {s.certs.server.pem, s.certs.server.key_pem};
     for (int i = 0; i < 2; i++) {
-        snprintf(paths[i], sizeof paths[i], "/tmp/pn-tls-%d-%d.pem", (int)getpid(), i);
+        snprintf(paths[i], sizeof paths[i], P_tmpdir "/pn-tls-%d-%d.pem", (int)getpid(), i);
         FILE *file = fopen(paths[i], "w");
         fputs(texts[i], file);
         fclose(file);

@@ -5,7 +5,8 @@
 
 #include "test.h"
 
-/* The definition, slowly: decode by the bit patterns, then ask whether this is the one right form. */
+/* The definition, slowly: decode by the bit patterns, then ask whether this is the one right
+ * form. */
 static size_t reference_length(const uint8_t *u, size_t left) {
     size_t n = u[0] < 0x80 ? 1 : u[0] >> 5 == 6 ? 2 : u[0] >> 4 == 14 ? 3 : u[0] >> 3 == 30 ? 4 : 0;
     static const uint32_t first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};

@@ -27,7 +27,7 @@ describe("run", function()
           print("init", vu.id, data.word, data.list[2], vu.iteration)
         end,
         default = function(vu, data)
-          timer.sleep(vu.id)
+          timer.sleep(vu.id == 1 and 1 or 2.5)
           vu.state.count = vu.state.count + 1
           print("iteration", vu.id, vu.iteration, data.word, vu.scenario)
         end,
@@ -39,8 +39,8 @@ describe("run", function()
     assert.equal(table.concat({
       "setup",
       "init 1 data 2.5 0", "init 2 data 2.5 0",
-      "iteration 1 0 data default", "iteration 2 0 data default", "iteration 1 1 data default",
-      "iteration 1 2 data default", "done 1 3 data", "done 2 1 data",
+      "iteration 1 0 data default", "iteration 1 1 data default", "iteration 2 0 data default",
+      "done 2 1 data", "iteration 1 2 data default", "done 1 3 data",
       "teardown data", "summary passed", "",
     }, "\n"), (result.out:gsub("\t", " ")))
     assert.equal("", result.err)
@@ -68,7 +68,8 @@ describe("run", function()
     assert.equal(0, result.code)
   end)
 
-  it("gives each load actor its own copy of the file, and users of one scenario share it", function()
+  it("gives each load actor its own copy of the file, and users of one scenario share it",
+    function()
     local result = virtual [[
       local loads = 0
       loads = loads + 1
@@ -169,7 +170,8 @@ return { default =
       }
     ]]
     fails_with(107, "perilune: 4 iterations ended with an error", result)
-    for _, line in ipairs { "error default: nil\n", "error default: table: ", "stack overflow", "error default: spoken\n" } do
+    for _, line in ipairs { "error default: nil\n", "error default: table: ", "stack overflow",
+      "error default: spoken\n" } do
       assert.is_truthy(result.err:find(line, 1, true), result.err)
     end
   end)
@@ -185,7 +187,8 @@ return { default =
       }
     ]]
     fails_with(107, "perilune: setup ended with an error", result)
-    assert.is_truthy(result.err:find("error setup: script.lua:3: no database\n", 1, true), result.err)
+    assert.is_truthy(result.err:find("error setup: script.lua:3: no database\n", 1, true),
+      result.err)
     says_not("NEVER", result)
   end)
 
@@ -263,8 +266,9 @@ describe("globals", function()
     ]]
     assert.equal(107, result.code)
     for _, name in ipairs { "fresh", "counter" } do
-      assert.is_truthy(result.err:find(("global '%s' is written in an iteration: many users share the "
-        .. "globals, keep a user's own values in vu.state"):format(name), 1, true), result.err)
+      local line = ("global '%s' is written in an iteration: many users share the globals, keep a "
+        .. "user's own values in vu.state"):format(name)
+      assert.is_truthy(result.err:find(line, 1, true), result.err)
     end
   end)
 
@@ -310,7 +314,8 @@ describe("time-outs", function()
         default = function() end,
       }
     ]]
-    fails_with(100, "perilune: script.lua:5: setup is not done after 5s", virtual(text:format("setup")))
+    fails_with(100, "perilune: script.lua:5: setup is not done after 5s",
+      virtual(text:format("setup")))
     fails_with(101, "perilune: script.lua:5: teardown is not done after 7s",
       virtual(text:format("teardown")))
   end)
@@ -328,7 +333,8 @@ describe("time-outs", function()
     ]]
     for _, hook in ipairs { "init", "done" } do
       local result = virtual(text:format(hook))
-      fails_with(102, ("perilune: script.lua:4: %s of a user is not done after 60s"):format(hook), result)
+      fails_with(102, ("perilune: script.lua:4: %s of a user is not done after 60s"):format(hook),
+        result)
       says("teardown\n", result)
     end
   end)
@@ -356,7 +362,8 @@ describe("the end of a scenario", function()
         options = { scenarios = { s = { executor = "constant-vus", vus = 2, duration = "10s",
           graceful_stop = "5s" } } },
         default = function(vu)
-          local closed <close> = setmetatable({}, { __close = function() print("closed", vu.id) end })
+          local function close() print("closed", vu.id) end
+          local closed <close> = setmetatable({}, { __close = close })
           timer.sleep(vu.id == 1 and 12 or 60)
           print("finished", vu.id)
         end,
@@ -395,7 +402,10 @@ describe("tasks of an iteration", function()
       local actor, timer = require "perilune.actor", require "perilune.timer"
       return {
         options = { iterations = 2 },
-        default = function() actor.task(function() timer.sleep(3) end) timer.after(2, function() end) end,
+        default = function()
+          actor.task(function() timer.sleep(3) end)
+          timer.after(2, function() end)
+        end,
       }
     ]]
     assert.equal(3000.0, scenario.metric(exported, "iteration_duration").min)
@@ -433,7 +443,8 @@ describe("tasks of an iteration", function()
       }
     ]]
     fails_with(107, "perilune: 1 iteration ended with an error", result)
-    assert.is_truthy(result.err:find("error default: script.lua:9: in a task\n", 1, true), result.err)
+    assert.is_truthy(result.err:find("error default: script.lua:8: in a task\n", 1, true),
+      result.err)
     says("second\n", result)
     says_not("NEVER", result)
   end)
@@ -454,7 +465,9 @@ describe("run.abort", function()
       }
     ]]
     fails_with(108, "perilune: enough", result)
-    for _, line in ipairs { "done\t1\n", "done\t2\n", "done\t3\n", "teardown\n" } do says(line, result) end
+    for _, line in ipairs { "done\t1\n", "done\t2\n", "done\t3\n", "teardown\n" } do
+      says(line, result)
+    end
     says_not("NEVER", result)
   end)
 
@@ -476,7 +489,9 @@ describe("run.abort", function()
       local run = require "perilune.run"
       return {
         options = { vus = 2, duration = "60s" },
-        default = function() table.sort({ 3, 2, 1 }, function() pcall(run.abort, "sorted") return true end) end,
+        default = function()
+          table.sort({ 3, 2, 1 }, function() pcall(run.abort, "sorted") return true end)
+        end,
       }
     ]]
     fails_with(108, "perilune: sorted", result)
@@ -489,7 +504,10 @@ describe("run.fail", function()
       local run = require "perilune.run"
       return {
         options = { iterations = 3 },
-        default = function(vu) if vu.iteration == 0 then run.fail("slow start") end print("went on") end,
+        default = function(vu)
+          if vu.iteration == 0 then run.fail("slow start") end
+          print("went on")
+        end,
       }
     ]]
     fails_with(110, "perilune: slow start", result)
@@ -513,7 +531,8 @@ describe("thresholds", function()
       }
     ]]
     for _, line in ipairs {
-      "✓ 'avg<=2000' avg=2s", "✗ 'p(95)<1500' p(95)=2s", "✓ 'max==2000' max=2s", "✓ 'count>3' count=4",
+      "✓ 'avg<=2000' avg=2s", "✗ 'p(95)<1500' p(95)=2s", "✓ 'max==2000' max=2s",
+      "✓ 'count>3' count=4",
       "✗ 'count<4' count=4", "✓ 'count==4' count=4", "✓ 'rate>0.5' rate=0 (no samples)",
     } do says(line .. "\n", result) end
     fails_with(99, "perilune: failed: iterations: count<4, iteration_duration: p(95)<1500", result)
@@ -577,7 +596,8 @@ describe("checks", function()
       options = { iterations = 4 },
       default = function(vu)
         check("always", true)
-        check(vu.iteration, { ["is even"] = function(n) return n % 2 == 0 end, ["is a number"] = true })
+        check(vu.iteration, { ["is even"] = function(n) return n % 2 == 0 end,
+          ["is a number"] = true })
       end,
     }
   ]]
@@ -601,8 +621,8 @@ describe("open executors", function()
     local exported, result = scenario.export [[
       local timer = require "perilune.timer"
       return {
-        options = { scenarios = { s = { executor = "constant-arrival-rate", rate = 1, time_unit = "1s",
-          duration = "3s", pre_allocated_vus = 0, max_vus = 3 } } },
+        options = { scenarios = { s = { executor = "constant-arrival-rate", rate = 1,
+          time_unit = "1s", duration = "3s", pre_allocated_vus = 0, max_vus = 3 } } },
         init = function() timer.sleep(5) end, -- what the generator takes to make a user
         default = function() timer.sleep(0.5) end,
       }
@@ -616,8 +636,8 @@ describe("open executors", function()
     local exported = scenario.export [[
       local timer = require "perilune.timer"
       return {
-        options = { scenarios = { s = { executor = "constant-arrival-rate", rate = 10, duration = "2s",
-          pre_allocated_vus = 1, max_vus = 3 } } },
+        options = { scenarios = { s = { executor = "constant-arrival-rate", rate = 10,
+          duration = "2s", pre_allocated_vus = 1, max_vus = 3 } } },
         default = function() timer.sleep(1.05) end,
       }
     ]]
@@ -638,7 +658,8 @@ describe("signals", function()
     }
   ]]
 
-  -- Runs it, sends the signals when the users have begun, and shows stdout, stderr and the exit code.
+  -- Runs it, sends the signals when the users have begun, and shows stdout, stderr and the exit
+  -- code.
   local function with_signals(script, signals)
     return scenario.shell(script, ([[
       out=$(mktemp)
@@ -654,7 +675,9 @@ describe("signals", function()
     for _, signal in ipairs { "INT", "TERM" } do
       local result = with_signals(text:format(""), "kill -" .. signal .. " $pid")
       fails_with(105, "perilune: interrupted", result)
-      for _, line in ipairs { "done\t1\n", "done\t2\n", "teardown\n", "TOTAL RESULTS" } do says(line, result) end
+      for _, line in ipairs { "done\t1\n", "done\t2\n", "teardown\n", "TOTAL RESULTS" } do
+        says(line, result)
+      end
     end
   end)
 
@@ -694,7 +717,8 @@ describe("signals", function()
 end)
 
 describe("a stdout that cannot be written", function()
-  local text = [[return { options = { thresholds = { iterations = "count>5" } }, default = function() end }]]
+  local text = [[return { options = { thresholds = { iterations = "count>5" } },
+    default = function() end }]]
 
   it("is an error line; the verdict stands", function()
     local result = scenario.shell(text, "PERILUNE run FILE >/dev/full")

@@ -1,9 +1,10 @@
 /*
- * fuzz.h - what the harnesses share. A property that does not hold ends the process with its place; so
- * does, through the sanitizers, every access out of bounds and every leak.
+ * fuzz.h - what the harnesses share. A property that does not hold ends the process with its place;
+ * so does, through the sanitizers, every access out of bounds and every leak.
  *
- * PN_PLANT_BUG=n builds a harness with its n-th planted bug: a mistake in the harness's own copy of what
- * a user of the code does, never in the code. specs/fuzz/prove.sh shows that each of them is found.
+ * PN_PLANT_BUG=n builds a harness with its n-th planted bug: a mistake in the harness's own copy of
+ * what a user of the code does, never in the code. specs/fuzz/prove.sh shows that each of them is
+ * found.
  */
 #ifndef PN_FUZZ_FUZZ_H
 #define PN_FUZZ_FUZZ_H

@@ -1,6 +1,6 @@
 /*
- * The message codec: any bytes are decoded or refused, never misread; what was decoded is encoded to
- * bytes that decode to an equal value.
+ * The message codec: any bytes are decoded or refused, never misread; what was decoded is encoded
+ * to bytes that decode to an equal value.
  */
 #include <lauxlib.h>
 #include <lua.h>

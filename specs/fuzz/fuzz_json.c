@@ -1,7 +1,7 @@
 /*
- * The JSON reader: what is accepted is what RFC 8259's grammar accepts; what was read, written and read
- * again is the same; cJSON, where it is exact, sees the same values; a path leads where indexing cJSON's
- * tree leads.
+ * The JSON reader: what is accepted is what RFC 8259's grammar accepts; what was read, written and
+ * read again is the same; cJSON, where it is exact, sees the same values; a path leads where
+ * indexing cJSON's tree leads.
  *
  * Input: a path, a line feed, the text. Without a line feed all of it is text.
  */

@@ -1,6 +1,7 @@
 /*
- * The JSON writer: the input is a program for it. What it writes must be JSON by the grammar, and reading
- * it must give back the very values of the program; it may refuse only what JSON cannot say.
+ * The JSON writer: the input is a program for it. What it writes must be JSON by the grammar, and
+ * reading it must give back the very values of the program; it may refuse only what JSON cannot
+ * say.
  */
 #include <math.h>
 
@@ -9,7 +10,8 @@
 #include "specs/fuzz/fuzz.h"
 #include "specs/fuzz/json_reference.h"
 
-/* The program: one byte says what to do, its operands follow. What is missing at the end is zero. */
+/* The program: one byte says what to do, its operands follow. What is missing at the end is
+ * zero. */
 typedef struct program {
     const uint8_t *p, *end;
     bool is_unsayable; /* an operand was no UTF-8, no finite number, or nested too deep */

@@ -1,6 +1,7 @@
 /*
- * Threshold expressions: accepted is what a regular expression for k6's grammar accepts, with p(N) and
- * the value as strtod reads them; an error lies within the text; an entry is split where its metric ends.
+ * Threshold expressions: accepted is what a regular expression for k6's grammar accepts, with p(N)
+ * and the value as strtod reads them; an error lies within the text; an entry is split where its
+ * metric ends.
  */
 #include <math.h>
 #include <regex.h>

@@ -1,6 +1,6 @@
 /*
- * Durations and sizes: accepted is what a regular expression for the grammar accepts, the value is the
- * sum of strtold's, and what is formatted can be parsed again.
+ * Durations and sizes: accepted is what a regular expression for the grammar accepts, the value is
+ * the sum of strtold's, and what is formatted can be parsed again.
  */
 #include <math.h>
 #include <regex.h>

@@ -1,6 +1,7 @@
 /*
- * json_reference.h - a second opinion on what is JSON: RFC 8259's grammar, rule by rule, byte by byte,
- * written for comparison with core/json and for nothing else. Slow, recursive, without positions.
+ * json_reference.h - a second opinion on what is JSON: RFC 8259's grammar, rule by rule, byte by
+ * byte, written for comparison with core/json and for nothing else. Slow, recursive, without
+ * positions.
  */
 #ifndef PN_FUZZ_JSON_REFERENCE_H
 #define PN_FUZZ_JSON_REFERENCE_H

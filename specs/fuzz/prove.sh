@@ -1,7 +1,9 @@
 #!/bin/sh
-# Shows that each fuzz harness can find a bug: builds it with each of its planted bugs (PN_PLANT_BUG=n in
-# the harness) and expects a crash within SECONDS (default 60); the harness without a bug must get through
-# its corpus first. Usage: specs/fuzz/prove.sh [-s SECONDS] [NAME...], from the top of the repository.
+# Shows that each fuzz harness can find a bug: builds it with each of its planted bugs
+# (PN_PLANT_BUG=n in the harness) and expects a crash within SECONDS (default 60); the harness
+# without a bug must get through its corpus first.
+#
+#   specs/fuzz/prove.sh [-s SECONDS] [HARNESS.c...]      from the top of the repository
 set -eu
 seconds=60
 if [ "${1:-}" = -s ]; then
@@ -10,9 +12,11 @@ if [ "${1:-}" = -s ]; then
 fi
 cc=${CLANG:-clang}
 out=build/fuzz-prove
-flags="-std=gnu11 -D_GNU_SOURCE -g -O1 -pthread -Iruntime -I. -isystem /usr/share/include/llhttp -isystem /usr/include/lua5.4
+flags="-std=gnu11 -D_GNU_SOURCE -g -O1 -pthread -Iruntime -I.
+       -isystem /usr/share/include/llhttp -isystem /usr/include/lua5.4
        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined"
-libs="-Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a -Wl,--wrap=time -Wl,-E -lcjson -l:libuv_a.a -lssl -lcrypto -lz -lm -ldl"
+libs="-Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-luv.a
+      -Wl,--wrap=time -Wl,-E -lcjson -l:libuv_a.a -lssl -lcrypto -lz -lm -ldl"
 mkdir -p "$out"
 
 # What a harness may use, as an archive, so that each takes what it needs.
@@ -27,7 +31,8 @@ for source in runtime/base/*.c runtime/memory/*.c runtime/core/*.c runtime/net/*
   $cc $flags -w -c "$source" -o "$object"
   ar qc "$archive" "$object"
 done
-sh scripts/dev/embed.sh $(find scripts/perilune -name '*.lua' | sort) >"$out/embed.S"
+find scripts/perilune scripts/std bench/lua -name '*.lua' | sort | xargs sh scripts/dev/embed.sh \
+  >"$out/embed.S"
 $cc -c "$out/embed.S" -o "$out/embed.o"
 ar qc "$archive" "$out/embed.o"
 ranlib "$archive"
@@ -49,8 +54,8 @@ run() {
   if [ -d "specs/fuzz/corpus/$name" ]; then corpus=specs/fuzz/corpus/$name; fi
   if [ -e "specs/fuzz/$name.dict" ]; then dict=-dict=specs/fuzz/$name.dict; fi
   # shellcheck disable=SC2086
-  "$out/fuzz_$name-$bug" -seed=1 -artifact_prefix="$out/$name-$bug-" $dict "$@" "$out/work" $corpus \
-      >"$out/$name-$bug.log" 2>&1
+  "$out/fuzz_$name-$bug" -seed=1 -artifact_prefix="$out/$name-$bug-" $dict "$@" \
+      "$out/work" $corpus >"$out/$name-$bug.log" 2>&1
 }
 
 failed=0 found=0

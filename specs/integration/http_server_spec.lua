@@ -600,7 +600,7 @@ describe("http.serve:", function()
       assert.has_error(function() http.serve() end)
       assert.has_error(function() http.serve {} end)
       assert.has_error(function()
-        http.serve { routes = {}, host = "127.0.0.1", socket = "/tmp/x" }
+        http.serve { routes = {}, host = "127.0.0.1", socket = "x.sock" }
       end)
     end)
 

@@ -6,8 +6,8 @@
 
 #define GUARD_CLASS "perilune.NAME"
 
-/* The object is made closed and gets its class before the engine is opened: whatever fails then, its
- * finalizer finds something valid. */
+/* The object is made closed and gets its class before the engine is opened: whatever fails then,
+ * its finalizer finds something valid. */
 static int l_new(lua_State *L) {
     static const char *const known[] = {"limit", NULL};
     lua_Integer limit = PN_GUARD_LIMIT_DEFAULT;

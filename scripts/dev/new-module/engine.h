@@ -1,8 +1,8 @@
 /*
  * NAME.h - say in one line what this is.
  *
- * Say how it works and why so, who owns what, which threads may call it, and its limits. What is here is
- * a counter with a limit: replace it.
+ * Say how it works and why so, who owns what, which threads may call it, and its limits. What is
+ * here is a counter with a limit: replace it.
  *
  * Threads: one.
  */
