@@ -339,6 +339,27 @@ describe("time-outs", function()
     end
   end)
 
+  it("end hooks that never wait, and name the line, too", function()
+    for _, body in ipairs {
+      "while true do end", "while true do pcall(error) end",
+      "table.sort({ 3, 2, 1 }, function() while true do end end)",
+    } do
+      for hook, code in pairs { setup = 100, teardown = 101 } do
+        local result = run(([[
+          return {
+            options = { setup_timeout = "100ms", teardown_timeout = "100ms" },
+            default = function() end,
+            %s = function()
+              %s
+            end,
+          }]]):format(hook, body))
+        assert.equal(("perilune: script.lua:5: %s is not done after 0.1s\n"):format(hook),
+          result.err)
+        assert.equal(code, result.code)
+      end
+    end
+  end)
+
   it("are not escaped from by catching them", function()
     local result = run([[
       local timer = require "perilune.timer"
