@@ -116,13 +116,16 @@ end
 --- one that a signal ended is 128 and the signal, as the shell has it.
 function M.start(command)
   local out, err, done = os.tmpname(), os.tmpname(), os.tmpname()
-  assert(os.execute(("{ { %s\n} >%s 2>%s </dev/null; echo $? >%s; } &"):format(
+  -- In a shell of its own, which may `exit`.
+  assert(os.execute(("{ ( %s\n) >%s 2>%s </dev/null; echo $? >%s; } &"):format(
     command, quote(out), quote(err), quote(done))))
   return function()
     local code
+    local deadline = timer.now() + 300
     repeat
       timer.sleep("2ms")
       code = read_all(done):match("^(%d+)\n$")
+      if timer.now() > deadline then error("not over within 300 s: " .. command, 2) end
     until code
     local result = { code = tonumber(code), out = read_all(out), err = read_all(err) }
     for _, path in ipairs { out, err, done } do os.remove(path) end

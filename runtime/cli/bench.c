@@ -290,9 +290,10 @@ static bool is_known(const char *name, const suite *suites, int count) {
 
 static const char *set_runs(void *context, const char *value) {
     uint64_t n;
-    const char *wrong = pn_parse_count(value, 1, RUNS_MAX, &n);
-    if (wrong == NULL) ((options *)context)->runs = (int)n;
-    return wrong;
+    if (pn_parse_count(value, 1, RUNS_MAX, &n) != NULL)
+        return "a number from 1 to 1000 was expected";
+    ((options *)context)->runs = (int)n;
+    return NULL;
 }
 
 static const char *set_json(void *context, const char *value) {

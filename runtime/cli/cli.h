@@ -82,6 +82,7 @@ typedef struct pn_host {
     char *search_path;
     pn_job interrupt_job;
     bool interrupt_kills; /* the main actor is killed rather than asked to end */
+    bool checks_stdout;   /* what could not be written to it is told, and is no success */
     /* The first SIGINT or SIGTERM; on the watchdog's thread. NULL: the main actor ends (shutdown).
      * The second ends the process at once with PN_STATUS_INTERRUPTED. */
     void (*on_interrupt)(struct pn_host *host);
@@ -110,7 +111,14 @@ void pn_host_set_status(pn_host *host, int status);
 /* A whole number within bounds; returns NULL, or what is wrong. */
 const char *pn_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value);
 
-/* A program that loads a file and passes it arguments; `argv` must outlive the run. */
-pn_program *pn_program_file(const char *path, int argc, char **argv);
+/* The program's text, when it comes from standard input ("-"). */
+typedef struct pn_text {
+    char *bytes; /* malloced; NULL: it is in the file */
+    size_t size;
+} pn_text;
+
+/* A program that loads a file, or a text, and passes it arguments; `argv` must outlive the run.
+ * Takes over the text. NULL without memory. */
+pn_program *pn_program_file(const char *path, pn_text text, int argc, char **argv);
 
 #endif

@@ -1,8 +1,39 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+
+#define STDIN_NAME      "-"
+#define STDIN_MAX_BYTES ((size_t)64 << 20)
+
+/* All of standard input, before anything runs: no worker must wait for it. 0 or errno. */
+static int read_stdin(pn_text *text) {
+    size_t room = 0;
+    while (true) {
+        if (text->size == room) {
+            room = room > 0 ? room * 2 : (size_t)64 << 10;
+            char *grown = room <= STDIN_MAX_BYTES ? realloc(text->bytes, room) : NULL;
+            if (grown == NULL) return room <= STDIN_MAX_BYTES ? ENOMEM : EFBIG;
+            text->bytes = grown;
+        }
+        ssize_t size = read(STDIN_FILENO, text->bytes + text->size, room - text->size);
+        if (size == 0) return 0;
+        if (size < 0 && errno != EINTR) return errno;
+        if (size > 0) text->size += (size_t)size;
+    }
+}
+
+/* 0, or why a file cannot be read. A folder can be opened, and not read. */
+static int check_file(const char *path) {
+    struct stat info;
+    if (access(path, R_OK) != 0 || stat(path, &info) != 0) return errno;
+    return S_ISDIR(info.st_mode) ? EISDIR : 0;
+}
 
 static int run(int argc, char **argv) {
     pn_host host;
@@ -13,12 +44,18 @@ static int run(int argc, char **argv) {
     if (first < 0) return first == -2 ? PN_STATUS_OK : PN_STATUS_USAGE;
     if (first == argc) return pn_usage_error(&pn_command_exec, "which file?");
     const char *path = argv[first];
-    if (access(path, R_OK) != 0) {
-        fprintf(stderr, "perilune exec: cannot read %s: %s\n", path, strerror(errno));
+    bool is_stdin = strcmp(path, STDIN_NAME) == 0;
+    pn_text text = {NULL, 0};
+    int err = is_stdin ? read_stdin(&text) : check_file(path);
+    if (err != 0) {
+        fprintf(stderr, "perilune exec: cannot read %s: %s\n", is_stdin ? "standard input" : path,
+                strerror(err));
+        free(text.bytes);
         return PN_STATUS_USAGE;
     }
     host.script_path = argv[first];
-    return pn_host_run(&host, pn_program_file(path, argc - first - 1, argv + first + 1));
+    host.checks_stdout = true;
+    return pn_host_run(&host, pn_program_file(path, text, argc - first - 1, argv + first + 1));
 }
 
 const pn_command pn_command_exec = {
@@ -27,9 +64,11 @@ const pn_command pn_command_exec = {
     .usage =
         "Usage: perilune exec [flags] FILE [ARGS...]\n"
         "\n"
-        "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments. It ends\n"
-        "when the file returns: `return N` or os.exit(N) is the exit code. An uncaught error\n"
-        "prints its traceback and exits with 107, Ctrl-C with 105 (twice: at once).\n"
+        "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments; FILE - "
+        "is\n"
+        "standard input. It ends when the file returns: `return N` or os.exit(N) is the exit code\n"
+        "(0 to 255; others are 255). An uncaught error prints its traceback and exits with 107,\n"
+        "Ctrl-C with 105 (twice: at once).\n"
         "\n"
         "Flags:\n"
         "  --workers N       worker threads (default: one a core)\n"

@@ -22,7 +22,8 @@ const char *pn_parse_count(const char *text, uint64_t min, uint64_t max, uint64_
     char *end;
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
-    bool ok = errno == 0 && end != text && *end == '\0' && text[0] != '-' && n >= min && n <= max;
+    bool is_digit = text[0] >= '0' && text[0] <= '9'; /* strtoull takes blanks and signs, too */
+    bool ok = errno == 0 && is_digit && *end == '\0' && n >= min && n <= max;
     if (!ok) return "a whole number in range was expected";
     *value = n;
     return NULL;
@@ -39,7 +40,8 @@ static const char *set_workers(void *context, const char *value) {
 static const char *set_seed(void *context, const char *value) {
     pn_host *host = context;
     host->has_seed = true;
-    return pn_parse_count(value, 0, UINT64_MAX, &host->seed);
+    if (pn_parse_count(value, 0, UINT64_MAX, &host->seed) == NULL) return NULL;
+    return "a whole number from 0 to 18446744073709551615 was expected";
 }
 
 static const char *set_virtual(void *context, const char *value) {
@@ -88,6 +90,7 @@ const pn_flag pn_host_flags[] = {
 typedef struct file_program {
     pn_program base;
     const char *path;
+    pn_text text;
     int argc;
     char **argv;
 } file_program;
@@ -104,10 +107,18 @@ static void set_arg(lua_State *L, const file_program *f) {
     lua_setglobal(L, "arg");
 }
 
+/* As from a file: a first line that begins with # is the system's. */
+static int load_text(lua_State *L, const pn_text *text) {
+    const char *start = text->bytes, *end = start + text->size;
+    while (start < end && *text->bytes == '#' && *start != '\n') start++;
+    return luaL_loadbufferx(L, start, (size_t)(end - start), "=stdin", "t");
+}
+
 static int push_file(lua_State *L, pn_program *program) {
-    file_program *f = (file_program *)program;
+    const file_program *f = (file_program *)program;
     set_arg(L, f);
-    if (luaL_loadfilex(L, f->path, "t") != LUA_OK) lua_error(L);
+    int err = f->text.bytes != NULL ? load_text(L, &f->text) : luaL_loadfilex(L, f->path, "t");
+    if (err != LUA_OK) lua_error(L);
     luaL_checkstack(L, f->argc, "too many arguments");
     for (int i = 0; i < f->argc; i++) lua_pushstring(L, f->argv[i]);
     return f->argc;
@@ -115,14 +126,19 @@ static int push_file(lua_State *L, pn_program *program) {
 
 static void destroy_file(pn_worker *worker, pn_program *program) {
     (void)worker;
+    free(((file_program *)program)->text.bytes);
     free(program);
 }
 
-pn_program *pn_program_file(const char *path, int argc, char **argv) {
+pn_program *pn_program_file(const char *path, pn_text text, int argc, char **argv) {
     file_program *f = calloc(1, sizeof *f);
-    if (f == NULL) return NULL;
+    if (f == NULL) {
+        free(text.bytes);
+        return NULL;
+    }
     *f = (file_program){.base = {.push = push_file, .destroy = destroy_file, .is_full = true},
                         .path = path,
+                        .text = text,
                         .argc = argc,
                         .argv = argv};
     return &f->base;
@@ -137,14 +153,19 @@ typedef struct watch {
 
 static pn_host *host_of(lua_State *L) { return pn_lua_shared_of(L)->context; }
 
-/* The program's function has returned: an integer is the exit status, false is 1. */
+/* 0 to 255; what is out of range is a failure, too, and must not be cut to 0. */
+static int exit_status_of(lua_Integer n) { return n < 0 || n > 255 ? 255 : (int)n; }
+
+/* The program's function has returned: a whole number is the exit status, false is 1. */
 static void on_main_end(pn_task *task, void *context) {
     pn_host *host = context;
     if (task->has_failed || task->is_cancelled || task->result_count == 0) return;
     lua_State *co = task->co;
     int first = lua_gettop(co) - task->result_count + 1;
-    if (lua_isinteger(co, first)) {
-        pn_host_set_status(host, (int)(lua_tointeger(co, first) & 0xff));
+    int is_whole;
+    lua_Integer n = lua_tointegerx(co, first, &is_whole);
+    if (is_whole && lua_type(co, first) == LUA_TNUMBER) {
+        pn_host_set_status(host, exit_status_of(n));
     } else if (lua_isboolean(co, first)) {
         pn_host_set_status(host, lua_toboolean(co, first) ? 0 : 1);
     }
@@ -245,7 +266,7 @@ static void on_signal(void *context, int signal) {
         return;
     }
     pn_host_set_status(host, PN_STATUS_INTERRUPTED);
-    pn_worker_post(&host->runtime->workers[0], &host->interrupt_job);
+    pn_worker_post_urgent(&host->runtime->workers[0], &host->interrupt_job);
 }
 
 static void on_stuck(void *context, const char *description) {
@@ -258,7 +279,7 @@ static void on_stuck(void *context, const char *description) {
 /* os.exit, from any actor: the program ends in order. */
 static void on_exit_call(void *context, int status) {
     pn_host *host = context;
-    pn_host_set_status(host, status & 0xff);
+    pn_host_set_status(host, exit_status_of(status));
     sem_post(&host->done);
 }
 
@@ -352,11 +373,25 @@ static void close_runtime(pn_host *host) {
     free(host->search_path);
 }
 
-static void report(pn_host *host) {
+/* What says only that C code raised it, as for an error of syntax, says nothing. */
+static bool is_telling(const char *traceback) {
+    static const char nothing[] = "stack traceback:\n\t[C]: in ?";
+    return traceback != NULL && traceback[0] != '\0' && strcmp(traceback, nothing) != 0;
+}
+
+static void report(const pn_host *host) {
     if (host->error == NULL || host->exit_status != PN_STATUS_SCRIPT) return;
     fprintf(stderr, "perilune: %s\n", host->error);
-    if (host->traceback != NULL && host->traceback[0] != '\0')
-        fprintf(stderr, "%s\n", host->traceback);
+    if (is_telling(host->traceback)) fprintf(stderr, "%s\n", host->traceback);
+}
+
+static void flush_stdout(pn_host *host) {
+    errno = 0;
+    bool ok = fflush(stdout) == 0 && ferror(stdout) == 0;
+    if (ok || !host->checks_stdout) return;
+    fprintf(stderr, "perilune: cannot write to stdout: %s\n",
+            errno != 0 ? strerror(errno) : "some of the output was lost");
+    if (atomic_load(&host->exit_status) <= 0) atomic_store(&host->exit_status, PN_STATUS_SCRIPT);
 }
 
 /* SIGINT and SIGTERM go to the watchdog; a broken pipe is a failed write, not a death. */
@@ -396,8 +431,8 @@ int pn_host_run(pn_host *host, pn_program *program) {
         pn_host_set_status(host, PN_STATUS_SCRIPT);
     }
     close_runtime(host);
-    fflush(stdout);
     report(host);
+    flush_stdout(host);
     free(host->error);
     free(host->traceback);
     sem_destroy(&host->done);

@@ -75,6 +75,7 @@ static int run(int argc, char **argv) {
     pn_host_init(&host);
     host.interrupt_kills = true; /* the runner traps exits */
     host.keeps_series = true;
+    host.checks_stdout = true;
     if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
         fputs(pn_command_test.usage, stdout);
         fflush(stdout);
@@ -95,14 +96,16 @@ const pn_command pn_command_test = {
         "Usage: perilune test [flags] [PATH...]\n"
         "\n"
         "Runs busted specs inside the runtime: blocking calls work in `it` and in hooks. The\n"
-        "flags, helpers, output handlers and exit codes are busted's (below). What a test leaves\n"
-        "running is ended after it and reported on stderr.\n"
+        "flags, helpers, output handlers and exit codes are busted's (--help lists them). What a\n"
+        "test leaves running is ended after it and reported on stderr.\n"
         "\n"
         "Flags of our own:\n"
         "  --workers N       worker threads (default: one a core)\n"
         "  --seed N          seed of everything random, and of busted's shuffling\n"
         "  --virtual-time    one worker; time moves only when nothing can run\n"
-        "  --log-level LEVEL least of debug, info, warn, error that is logged, or none (info)\n"
+        "  --log-format F    text (default) or json, a line an entry\n"
+        "  --log-level L     debug, info (default), warn, error or none\n"
+        "  --log-output F    a file to append to; stderr (default) or stdout\n"
         "\n",
     .run = run,
 };

@@ -9,6 +9,7 @@
 
 #define BATCH            64     /* actors between two looks at the inbox and the clock */
 #define POLL_INTERVAL_NS 500000 /* libuv and the wheel are polled at least this often */
+#define POLL_BATCHES     16     /* ... and in virtual time, which real time must not tell on */
 #define OUTBOX_BATCH     64     /* messages that wait for a worker at most */
 #define SPIN_NS          50000  /* the longest spin before a sleep */
 #define SPIN_WORTH_MAX   64
@@ -105,28 +106,9 @@ static pn_msg *reverse(pn_msg *newest) {
     return oldest;
 }
 
-void pn_worker_drain(pn_worker *worker) {
-    if (PN_UNLIKELY(!pn_queue_empty(&worker->unborn))) pn_actor__deliver_unborn(worker);
-    if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) == NULL) return;
-    pn_msg *msg = reverse(atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire));
-    while (msg != NULL) {
-        pn_msg *next = (pn_msg *)msg->link.next;
-        pn_actor__deliver(worker, msg);
-        msg = next;
-    }
-}
-
-void pn_worker_post(pn_worker *worker, pn_job *job) {
-    pn_job *head = atomic_load(&worker->jobs);
-    do {
-        job->next = head;
-    } while (!atomic_compare_exchange_weak(&worker->jobs, &head, job));
-    rouse(worker);
-}
-
-static void run_jobs(pn_worker *worker) {
-    if (atomic_load_explicit(&worker->jobs, memory_order_relaxed) == NULL) return;
-    pn_job *job = atomic_exchange(&worker->jobs, NULL), *first = NULL;
+static void run_jobs(pn_worker *worker, _Atomic(pn_job *) *jobs) {
+    if (atomic_load_explicit(jobs, memory_order_relaxed) == NULL) return;
+    pn_job *job = atomic_exchange(jobs, NULL), *first = NULL;
     while (job != NULL) { /* into the order of posting */
         pn_job *next = job->next;
         job->next = first;
@@ -138,6 +120,32 @@ static void run_jobs(pn_worker *worker) {
         first->run(worker, first->context);
         first = next;
     }
+}
+
+void pn_worker_drain(pn_worker *worker) {
+    run_jobs(worker, &worker->urgent_jobs);
+    if (PN_UNLIKELY(!pn_queue_empty(&worker->unborn))) pn_actor__deliver_unborn(worker);
+    if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) == NULL) return;
+    pn_msg *msg = reverse(atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire));
+    while (msg != NULL) {
+        pn_msg *next = (pn_msg *)msg->link.next;
+        pn_actor__deliver(worker, msg);
+        msg = next;
+    }
+}
+
+static void post_job(pn_worker *worker, _Atomic(pn_job *) *jobs, pn_job *job) {
+    pn_job *head = atomic_load(jobs);
+    do {
+        job->next = head;
+    } while (!atomic_compare_exchange_weak(jobs, &head, job));
+    rouse(worker);
+}
+
+void pn_worker_post(pn_worker *worker, pn_job *job) { post_job(worker, &worker->jobs, job); }
+
+void pn_worker_post_urgent(pn_worker *worker, pn_job *job) {
+    post_job(worker, &worker->urgent_jobs, job);
 }
 
 /* ---- the loop ---- */
@@ -196,7 +204,8 @@ static void poll_now(pn_worker *worker, uint64_t wait_ms) {
 }
 
 static bool has_mail(pn_worker *worker) {
-    return atomic_load(&worker->inbox) != NULL || atomic_load(&worker->jobs) != NULL;
+    return atomic_load(&worker->inbox) != NULL || atomic_load(&worker->jobs) != NULL ||
+           atomic_load(&worker->urgent_jobs) != NULL;
 }
 
 static bool is_runnable(const pn_worker *worker) {
@@ -251,12 +260,19 @@ static bool may_leave(pn_worker *worker) {
            atomic_load(&worker->runtime->actors_alive) == 0 && !has_mail(worker);
 }
 
+/* Is it time to poll, while there is something to run? */
+static bool wants_poll(pn_worker *worker, uint64_t now, uint64_t polled_ns, unsigned *batches) {
+    if (worker->runtime->options.is_virtual) return ++*batches % POLL_BATCHES == 0;
+    return now - polled_ns >= POLL_INTERVAL_NS || is_tick(worker);
+}
+
 static void loop(pn_worker *worker) {
     uint64_t polled_ns = pn_clock_real_ns();
+    unsigned batches = 0;
     bool is_ending = false;
     while (!may_leave(worker)) {
         pn_worker_drain(worker);
-        run_jobs(worker);
+        run_jobs(worker, &worker->jobs);
         if (PN_UNLIKELY(atomic_load_explicit(&worker->is_stopping, memory_order_relaxed)) &&
             !is_ending) {
             is_ending = true;
@@ -272,7 +288,7 @@ static void loop(pn_worker *worker) {
             continue;
         }
         uint64_t now = pn_clock_real_ns();
-        if (now - polled_ns < POLL_INTERVAL_NS && !is_tick(worker)) continue;
+        if (!wants_poll(worker, now, polled_ns, &batches)) continue;
         poll_now(worker, 0);
         polled_ns = now;
     }

@@ -80,6 +80,7 @@ struct pn_worker {
     /* Shared with other threads. */
     _Alignas(64) _Atomic(pn_msg *) inbox;
     _Atomic(pn_job *) jobs;
+    _Atomic(pn_job *) urgent_jobs;
     _Atomic bool is_asleep;
     _Atomic bool is_stopping;
     _Atomic uint32_t load; /* length of the run queue, for placement */
@@ -105,12 +106,17 @@ void pn_worker_route(pn_worker *worker, pn_msg *msg);
 /* Sends the outboxes now. */
 void pn_worker_flush(pn_worker *worker);
 
-/* Takes what other workers sent. Also from inside a long turn, so that a kill gets through. */
+/* Takes what other workers sent, and urgent jobs. Also from inside a long turn, so that a kill gets
+ * through. */
 void pn_worker_drain(pn_worker *worker);
 
 /* Runs `run` on the worker's thread. From any thread. The job is the caller's memory until it
  * runs. */
 void pn_worker_post(pn_worker *worker, pn_job *job);
+
+/* The same as soon as the worker takes its messages, which may be in the middle of an actor's turn:
+ * `run` may do no more than send messages. */
+void pn_worker_post_urgent(pn_worker *worker, pn_job *job);
 
 uint64_t pn_worker_next_ref(pn_worker *worker);
 

@@ -191,7 +191,8 @@ static int os_exit(lua_State *L) {
     if (lua_isboolean(L, 1)) {
         status = lua_toboolean(L, 1) ? 0 : 1;
     } else {
-        status = (int)luaL_optinteger(L, 1, 0);
+        lua_Integer n = luaL_optinteger(L, 1, 0);
+        status = n < 0 || n > 255 ? 255 : (int)n; /* never 0 for what is not 0 */
     }
     pn_lua_shared *shared = pn_lua_shared_of(L);
     if (shared->on_exit != NULL) shared->on_exit(shared->context, status);

@@ -82,6 +82,13 @@ local function empty_mailbox()
   repeat local _, req, code = actor.receive(0) until code == "timeout" or req == nil and code
 end
 
+-- What ends the run from within a test (an error in a task that the test began, os.exit, Ctrl-C)
+-- does not come back to busted: the test is named here.
+local current -- the name of the test that runs
+local farewell <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+  if current then io.stderr:write(("perilune test: the run ended in %s\n"):format(current)) end
+end })
+
 local function watch(busted)
   local files, tests = {}, {}
   busted.subscribe({ "file", "start" }, function(element)
@@ -93,7 +100,8 @@ local function watch(busted)
     empty_mailbox()
     return nil, true
   end)
-  busted.subscribe({ "test", "start" }, function()
+  busted.subscribe({ "test", "start" }, function(element)
+    current = full_name(busted, element)
     actor.trap_exit(true)
     table.insert(tests, moment())
     return nil, true
@@ -101,8 +109,20 @@ local function watch(busted)
   busted.subscribe({ "test", "end" }, function(element)
     clean_up(table.remove(tests), full_name(busted, element))
     empty_mailbox()
+    current = nil
     return nil, true
   end)
+end
+
+-- busted takes a request for help for an error.
+local function help()
+  local options = require "busted.options"
+  options.output, options.standalone = "plainTerminal", false
+  local cli = require "busted.modules.cli"(options)
+  cli:set_name("perilune test")
+  local _, text = cli:parse { "--help" }
+  print((text:gsub("^.-(Usage:)", "%1")))
+  os.exit(0)
 end
 
 local function load_busted()
@@ -119,5 +139,6 @@ local function load_busted()
 end
 
 load_busted()
+if arg[1] == "-h" or arg[1] == "--help" then help() end
 -- The name by which busted's runner speaks of itself is that of the chunk that calls it.
 assert(load("require 'busted.runner'({ standalone = false })", "@perilune test"))()

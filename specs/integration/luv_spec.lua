@@ -33,6 +33,8 @@ local function promise()
   end
 end
 
+local function is_open(message) return message == "open" end
+
 -- Runs `fn(...)` in an actor; returns its `down` message.
 local function end_of(options, fn, ...)
   options.monitor = true
@@ -238,12 +240,12 @@ describe("luv callbacks", function()
   end)
 
   it("get data beyond the memory limit once, and no more", function()
-    local server = uv.new_tcp()
+    local server, is_gone = uv.new_tcp(), false
     server:bind("127.0.0.1", 0)
     server:listen(1, function()
       local peer = uv.new_tcp()
       server:accept(peer)
-      peer:write(("x"):rep(4000000), function() peer:close() end)
+      peer:write(("x"):rep(4000000), function() peer:close(function() is_gone = true end) end)
     end)
     local down = end_of({ memory_limit = "512KB" }, function(port)
       local kept, client = {}, require("luv").new_tcp()
@@ -254,6 +256,7 @@ describe("luv callbacks", function()
       actor.receive()
     end, server:getsockname().port)
     assert.equal("error", down.reason)
+    eventually(function() return is_gone end, "the end of the connection")
     server:close()
   end)
 
@@ -553,6 +556,19 @@ describe("an actor's end", function()
     here.new_prepare():start(function() end)
     here.new_check():start(function() end)
     here.new_async(function() end):send()
+    local pipe = here.new_pipe()
+    pipe:bind(folder .. "." .. tostring(actor.self()):match("%d+%.%d+"))
+    pipe:listen(8, function() end)
+    local fds = here.socketpair("stream", nil, { nonblock = true }, { nonblock = true })
+    local inner = here.new_pipe()
+    inner:open(fds[1])
+    inner:read_start(function() end)
+    local out = here.new_pipe()
+    out:open(fds[2])
+    out:write(("x"):rep(1000000), function() end)
+    local plain = here.new_tcp()
+    plain:bind("127.0.0.1", 0)
+    here.new_poll(here.fileno(plain)):start("r", function() end)
     here.new_signal():start("sigusr1", function() end)
     here.new_fs_event():start(folder, {}, function() end)
     here.new_fs_poll():start(folder, 1000, function() end)
@@ -597,6 +613,37 @@ describe("an actor's end", function()
     for _ = 1, 100 do assert.equal("fired", actor.receive("30s")) end
     assert.is_true(count_fds() >= before + 200)
     for _, pid in ipairs(pids) do actor.exit(pid, "kill") end
+    eventually(function() return count_fds() <= before end, "the close of all descriptors")
+  end)
+
+  it("leaves no descriptor, a thousand times over", function()
+    local function with_handles(parent)
+      local here = require "luv"
+      local server, client, t = here.new_tcp(), here.new_tcp(), here.new_timer()
+      server:bind("127.0.0.1", 0)
+      server:listen(1, function() server:accept(here.new_tcp()) end)
+      client:connect("127.0.0.1", server:getsockname().port, function(err)
+        assert(not err, err)
+        t:start(0, 1, function() end)
+        actor.send(parent, "open")
+      end)
+      actor.receive()
+    end
+    local before = count_fds()
+    for round = 1, 50 do
+      local refs = {}
+      for i = 1, 20 do
+        local pid, _, _, ref = assert(actor.spawn({ monitor = true }, with_handles, actor.self()))
+        refs[i] = { pid, ref }
+      end
+      for _ = 1, 20 do assert.equal("open", (actor.receive_match(is_open, "30s"))) end
+      for _, r in ipairs(refs) do actor.exit(r[1], round % 2 == 0 and "kill" or "shutdown") end
+      for _, r in ipairs(refs) do
+        assert(actor.receive_match(function(message, req)
+          return req == actor.SYSTEM and message.ref == r[2]
+        end, "30s"))
+      end
+    end
     eventually(function() return count_fds() <= before end, "the close of all descriptors")
   end)
 

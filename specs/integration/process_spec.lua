@@ -69,9 +69,11 @@ describe("process.spawn", function()
   it("says why a program cannot be started", function()
     assert.same({ nil, "cannot start /no/such/program: No such file or directory", "ENOENT" },
       { process.spawn { "/no/such/program" } })
-    assert.same({ nil, "cannot start no-such-program-in-path: No such file or directory", "ENOENT" },
+    assert.same(
+      { nil, "cannot start no-such-program-in-path: No such file or directory", "ENOENT" },
       { process.spawn { "no-such-program-in-path", name = "target" } })
-    assert.same({ nil, "cannot start /etc: Permission denied", "EACCES" }, { process.spawn { "/etc" } })
+    assert.same({ nil, "cannot start /etc: Permission denied", "EACCES" },
+      { process.spawn { "/etc" } })
     assert.same({ nil, "cannot enter /no/such/folder: No such file or directory", "ENOENT" },
       { process.spawn { "true", cwd = "/no/such/folder" } })
   end)
@@ -87,7 +89,8 @@ describe("process.spawn", function()
       { { "a", env = { ["A=B"] = "x" } }, 'option \'env\': "A=B" is no name of a variable' },
       { { "a", env = { A = {} } }, "option 'env': a text expected, got a table" },
       { { "a", env = { A = true } }, "option 'env': a text expected, got a boolean" },
-      { { "a", stdin = 1 }, "option 'stdin': a text, or true for a pipe to write to expected, got 1" },
+      { { "a", stdin = 1 },
+        "option 'stdin': a text, or true for a pipe to write to expected, got 1" },
       { { "a", output_limit = 0 }, "option 'output_limit': 1 byte to 512MB expected" },
       { { "a", output_limit = "513MB" }, "option 'output_limit': 1 byte to 512MB expected" },
       { { "a", ready = {} }, "option 'ready': a port or a log pattern expected" },
@@ -179,7 +182,8 @@ describe("a process's output", function()
 
   it("is all there when the exit is", function()
     for _ = 1, 10 do
-      local proc <close> = assert(sh("i=0; while [ $i -lt 200 ]; do echo 123456789; i=$((i+1)); done"))
+      local proc <close> = assert(sh(
+        "i=0; while [ $i -lt 200 ]; do echo 123456789; i=$((i+1)); done"))
       proc:wait()
       assert.equal(2000, #proc:output())
       assert.is_false(proc.truncated)
@@ -266,7 +270,9 @@ describe("a process's input", function()
 
   it("suspends who writes more than is read", function()
     local proc <close> = assert(process.spawn { "sleep", "1000", stdin = true })
-    local _, _, code = timer.with_timeout("10ms", function() return proc:write(("x"):rep(1000000)) end)
+    local _, _, code = timer.with_timeout("10ms", function()
+      return proc:write(("x"):rep(1000000))
+    end)
     assert.equal("timeout", code)
   end)
 
@@ -280,7 +286,8 @@ end)
 
 describe("readiness", function()
   it("waits for a line of the log", function()
-    local proc <close> = assert(sh("echo starting; sleep 0.01; echo 'listening on 8080' >&2; sleep 1000",
+    local proc <close> = assert(sh(
+      "echo starting; sleep 0.01; echo 'listening on 8080' >&2; sleep 1000",
       { ready = { log = "^listening on %d+$" } }))
     assert.equal("listening on 8080\n", proc:output("stderr"))
   end)
@@ -291,9 +298,12 @@ describe("readiness", function()
   end)
 
   it("is an error when the program ends before, with what it printed", function()
-    assert.same({ nil, "server exited with code 4 before it was ready; its last output:\n  one\n  two",
-      "exited" }, { sh("echo one; echo two; exit 4", { name = "server", ready = { log = "never" } }) })
-    assert.same({ nil, "sh was ended by SIGKILL before it was ready; it printed nothing", "exited" },
+    assert.same(
+      { nil, "server exited with code 4 before it was ready; its last output:\n  one\n  two",
+        "exited" },
+      { sh("echo one; echo two; exit 4", { name = "server", ready = { log = "never" } }) })
+    assert.same(
+      { nil, "sh was ended by SIGKILL before it was ready; it printed nothing", "exited" },
       { sh("kill -9 $$", { ready = { log = "never" } }) })
   end)
 
@@ -305,7 +315,8 @@ describe("readiness", function()
 
   it("has a time-out, which ends the program", function()
     local before = timer.now()
-    local proc, err, code = sh("echo $$; exec sleep 1000", { ready = { log = "never", timeout = "20ms" } })
+    local proc, err, code = sh("echo $$; exec sleep 1000",
+      { ready = { log = "never", timeout = "20ms" } })
     assert.is_nil(proc)
     assert.equal("timeout", code)
     local pid = err:match("^sh was not ready within 20ms; its last output:\n  (%d+)$")
@@ -337,16 +348,19 @@ describe("readiness", function()
     local config <close> = with_file(([[
       daemon off; worker_processes 2; pid %s/pid; error_log stderr;
       events {}
-      http { access_log /dev/stdout; client_body_temp_path %s; proxy_temp_path %s; fastcgi_temp_path %s;
-        uwsgi_temp_path %s; scgi_temp_path %s;
+      http { access_log /dev/stdout; client_body_temp_path %s; proxy_temp_path %s;
+        fastcgi_temp_path %s; uwsgi_temp_path %s; scgi_temp_path %s;
         server { listen 127.0.0.1:%d; location / { return 200 "hello\n"; } } }
     ]]):format(folder, folder, folder, folder, folder, folder, port))
-    local nginx = assert(process.spawn { "nginx", "-c", config.path, "-p", folder, ready = { port = port } })
-    local curl <close> = assert(process.spawn { "curl", "-s", ("http://127.0.0.1:%d/"):format(port) })
+    local nginx = assert(process.spawn { "nginx", "-c", config.path, "-p", folder,
+      ready = { port = port } })
+    local url = ("http://127.0.0.1:%d/"):format(port)
+    local curl <close> = assert(process.spawn { "curl", "-s", url })
     assert.equal(0, curl:wait())
     assert.equal("hello\n", curl:output("stdout"))
     await_output(nginx, 'GET / HTTP/1.1" 200')
-    assert.same({ nil, ("port %d is taken: somebody listens there already"):format(port), "EADDRINUSE" },
+    local taken = ("port %d is taken: somebody listens there already"):format(port)
+    assert.same({ nil, taken, "EADDRINUSE" },
       { process.spawn { "true", ready = { port = port } } })
     assert.is_true(nginx:close())
     assert.equal(0, nginx.exit_code)
@@ -363,7 +377,8 @@ end)
 
 describe("proc:close", function()
   it("asks, and waits until all is gone", function()
-    local proc = assert(sh("trap 'echo asked; exit 4' TERM; echo ready; while :; do sleep 0.01; done",
+    local proc = assert(sh(
+      "trap 'echo asked; exit 4' TERM; echo ready; while :; do sleep 0.01; done",
       { ready = { log = "ready" } }))
     assert.is_true(proc:close())
     assert.is_true(proc:close())
@@ -431,8 +446,8 @@ describe("proc:close", function()
 end)
 
 describe("the end of the runtime", function()
-  local FAMILY = [[sleep 1000 & a=$!; setsid sleep 1000 & b=$!; setsid sh -c "sleep 1000 & echo \$!";]]
-    .. [[ echo $a; echo $b; echo $$; echo all; wait]]
+  local FAMILY = [[sleep 1000 & a=$!; setsid sleep 1000 & b=$!;]]
+    .. [[ setsid sh -c "sleep 1000 & echo \$!"; echo $a; echo $b; echo $$; echo all; wait]]
   local SCRIPT = ([[
     local process = require "perilune.process"
     local proc = assert(process.spawn { "sh", "-c", %q, ready = { log = "all" } })
@@ -463,6 +478,7 @@ describe("the end of the runtime", function()
 
   it("by kill -9 leaves no child and no grandchild", function()
     local runtime, pids = start_family("proc:wait()")
+    local _ <close> = runtime
     runtime:kill("KILL")
     runtime:wait()
     eventually(function() return all_dead(pids) end, "the end of the family")
@@ -470,18 +486,21 @@ describe("the end of the runtime", function()
 
   it("by an error leaves none", function()
     local runtime, pids = start_family("error('over')")
+    local _ <close> = runtime
     assert.equal(107, runtime:wait())
     assert.is_true(all_dead(pids))
   end)
 
   it("by os.exit leaves none", function()
     local runtime, pids = start_family("os.exit(3)")
+    local _ <close> = runtime
     assert.equal(3, runtime:wait())
     assert.is_true(all_dead(pids))
   end)
 
   it("by Ctrl-C, also twice, leaves none", function()
     local runtime, pids = start_family("while true do end")
+    local _ <close> = runtime
     runtime:kill("INT")
     timer.sleep("20ms")
     runtime:kill("INT")

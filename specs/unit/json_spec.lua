@@ -23,6 +23,10 @@ describe("json.encode", function()
   end)
 
   it("keeps integers exact and floats floats", function()
+    for _, n in ipairs { 2 ^ 53 - 1, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, 1 / 3 } do
+      assert.equal(n, (json.decode(json.encode(n))))
+    end
+    assert.equal("9007199254740991", json.encode(9007199254740991))
     assert.equal("9007199254740993", json.encode(9007199254740993))
     assert.equal("-9223372036854775808", json.encode(math.mininteger))
     assert.equal("1.0", json.encode(1.0))
