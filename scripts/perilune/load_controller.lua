@@ -369,7 +369,7 @@ local function run_users(plan)
     local _, parts, actors = load._state()
     return parts == 0 and actors == 0
   end, "running", new_watch(plan))
-  if not settings.has_sampled then load._sample_vus() end
+  if not settings.has_sampled then load._sample_vus(true) end
 end
 
 -- ---- results ----

@@ -48,8 +48,10 @@ describe("run", function()
   end)
 
   it("runs one iteration of one user when nothing is asked for", function()
-    local result = run [[return { default = function(vu) print("once", vu.id) end }]]
+    local exported, result = scenario.measure [[
+      return { default = function(vu) print("once", vu.id) end }]]
     says("once\t1\n", result)
+    assert.same({ value = 1, min = 1, max = 1 }, scenario.metric(exported, "vus"))
     assert.equal(0, result.code)
   end)
 
