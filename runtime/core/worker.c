@@ -307,6 +307,18 @@ static void *thread_main(void *argument) {
 
 static void on_wake(uv_async_t *async) { (void)async; /* it only ends the wait */ }
 
+/* libuv runs its due timers before it polls: if that made work, the poll must not wait. */
+static void on_before_poll(uv_prepare_t *prepare) {
+    const pn_worker *worker = PN_CONTAINER(prepare, pn_worker, before_poll);
+    if (is_runnable(worker)) uv_stop(prepare->loop);
+}
+
+static void open_before_poll(pn_worker *worker) {
+    uv_prepare_init(&worker->io.loop, &worker->before_poll); /* cannot fail, as starting it */
+    uv_prepare_start(&worker->before_poll, on_before_poll);
+    uv_unref((uv_handle_t *)&worker->before_poll);
+}
+
 /* ---- life ---- */
 
 int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
@@ -332,7 +344,10 @@ int pn_worker__init(pn_worker *worker, pn_runtime *runtime, unsigned index) {
     if (err == 0) err = pn_io_init(&worker->io, &runtime->clock, &worker->ledger);
     if (err == 0) {
         err = uv_async_init(&worker->io.loop, &worker->wake, on_wake);
-        if (err == 0) return 0;
+        if (err == 0) {
+            open_before_poll(worker);
+            return 0;
+        }
         pn_io_close(&worker->io);
     }
     if (worker->metrics != NULL) pn_metrics_shard_destroy(worker->metrics);
@@ -381,6 +396,7 @@ void pn_worker__close(pn_worker *worker) {
         if (service->object != NULL) service->close(service->object);
     }
     uv_close((uv_handle_t *)&worker->wake, NULL);
+    uv_close((uv_handle_t *)&worker->before_poll, NULL);
     pn_io_close(&worker->io);
     pn_metrics_shard_destroy(worker->metrics);
     pn_buf_close(&worker->scratch);

@@ -51,6 +51,7 @@ typedef struct pn_service {
 struct pn_worker {
     pn_io io;
     uv_async_t wake;
+    uv_prepare_t before_poll;
     pn_runtime *runtime;
     unsigned index;
     pthread_t thread;
