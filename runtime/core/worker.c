@@ -27,14 +27,15 @@ uint64_t pn_worker_next_ref(pn_worker *worker) {
 
 /* ---- slots ---- */
 
-pn_slot *pn_worker_take_slot(pn_worker *worker, unsigned home) {
+int pn_worker_take_slot(pn_worker *worker, unsigned home, pn_slot **taken) {
     pn_slots *slots = &worker->runtime->slots;
-    if (worker->free_slots == 0) worker->free_slots = pn_slots_grow(slots);
-    if (worker->free_slots == 0) return NULL;
+    int err = worker->free_slots == 0 ? pn_slots_grow(slots, &worker->free_slots) : 0;
+    if (err != 0) return err;
     pn_slot *slot = pn_slots_at(slots, worker->free_slots - 1);
     worker->free_slots = slot->next_free;
     atomic_store_explicit(&slot->worker, (uint16_t)home, memory_order_relaxed);
-    return slot;
+    *taken = slot;
+    return 0;
 }
 
 void pn_worker_return_slot(pn_worker *worker, pn_slot *slot) {
