@@ -107,6 +107,7 @@ describe("the pages for newcomers", function()
   end
 
   it("docs/start-here.md", function() assert.equal(7, check_page("docs/start-here.md")) end)
+  it("docs/actors.md", function() assert.equal(3, check_page("docs/actors.md")) end)
 
   it("docs/load.md", function() assert.equal(2, check_page("docs/load.md")) end)
 
