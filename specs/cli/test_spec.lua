@@ -1,4 +1,5 @@
--- perilune test: busted's flags, counts and exit codes; waiting in tests and hooks; what a test leaves.
+-- perilune test: busted's flags, counts and exit codes; waiting in tests and hooks; what a test
+-- leaves.
 local support = require "specs.support"
 
 local PERILUNE = support.quote(support.perilune)
@@ -28,13 +29,16 @@ END-OF-SPEC
     rm -r "$folder"
     exit $code]]):format(text, PERILUNE, command, flags))
   for _, key in ipairs { "out", "err" } do
-    result[key] = result[key]:gsub(" : [%d.e-]+ seconds", ""):gsub("0x%x+", "0x"):gsub("[%d.]+ ms", "ms")
+    result[key] = result[key]:gsub(" : [%d.e-]+ seconds", ""):gsub("0x%x+", "0x"):gsub("[%d.]+ ms",
+      "ms")
       :gsub('"duration":[%d.e-]+', '"duration":0')
   end
   return result
 end
 
-local function perilune(text, flags) return run_in_folder('"$PERILUNE" test', text, flags or ".") end
+local function perilune(text, flags)
+  return run_in_folder('"$PERILUNE" test', text, flags or ".")
+end
 
 -- The same specs under Debian's busted, with the same Lua.
 local function busted(text, flags) return run_in_folder("lua5.4 /usr/bin/busted", text, flags) end
@@ -145,7 +149,8 @@ describe("perilune test's flags of its own", function()
 
   it("are --seed, for busted's order and for math.random", function()
     local text = {}
-    for i = 1, 20 do text[i] = ("it('t%d', function() print(math.random(1000000)) end)"):format(i) end
+    for i = 1, 20 do text[i] = ("it('t%d', function() print(math.random(1000000)) "
+      .. "end)"):format(i) end
     text = table.concat(text, "\n")
     local function output(seed)
       return perilune(text, "--virtual-time --shuffle -o TAP --seed " .. seed .. " .").out
@@ -176,7 +181,9 @@ describe("waiting", function()
     local result = perilune [[
       local timer = require "perilune.timer"
       local order = {}
-      local function step(name) return function() timer.sleep("1ms") table.insert(order, name) end end
+      local function step(name)
+        return function() timer.sleep("1ms") table.insert(order, name) end
+      end
       describe("outer", function()
         setup(step "setup")
         lazy_setup(step "lazy_setup")
@@ -254,10 +261,13 @@ describe("what a test leaves", function()
         end)
       end)
       it("one", function() child = assert(actor.call(echo, { "make" })) kept_child = child end)
-      it("two", function() assert.equal(echo, actor.info(echo).pid) assert.equal(4, #actor.list()) end)
+      it("two", function()
+        assert.equal(echo, actor.info(echo).pid) assert.equal(4, #actor.list())
+      end)
     ]]
     assert.matches("2 successes / 0 failures", result.out)
-    assert.matches('^perilune test: ended what was left running by "x_spec.lua": 2 actors\n$', result.err)
+    assert.matches('^perilune test: ended what was left running by "x_spec.lua": 2 actors\n$',
+      result.err)
   end)
 
   it("is nothing when it is closed", function()
