@@ -147,7 +147,7 @@ static void fail_all(const char *name, const char *script, bool stops_early) {
             survived += has_failed && !harm;
         }
         fprintf(stderr, "  %s: %llu allocations failed%s, %llu of them without harm\n", name,
-                (unsigned long long)(harmed + survived), length == 2 ? " with the next" : "",
+                (unsigned long long)harmed + survived, length == 2 ? " with the next" : "",
                 (unsigned long long)survived);
         CHECK_INT(harmed + survived, >, 0);
     }
