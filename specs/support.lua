@@ -9,8 +9,8 @@ local M = {}
 --- The binary under test; scripts/dev/test.sh says which.
 M.perilune = os.getenv("PERILUNE") or "./perilune"
 
---- Runs `fn(...)` in an actor of its own, whose state is a lazy one, and returns what it returns. An
---- error there is raised here, with its message.
+--- Runs `fn(...)` in an actor of its own, whose state is a lazy one, and returns what it returns.
+--- An error there is raised here, with its message.
 function M.in_actor(fn, ...)
   return M.in_actor_with({}, fn, ...)
 end
@@ -71,8 +71,8 @@ end
 --- A value whose close calls `fn`.
 function M.closer(fn) return setmetatable({}, { __close = fn }) end
 
---- `it` with a wait at the end of each test until the actors that it spawned have ended, so that what
---- is on its way out is not reported as left running.
+--- `it` with a wait at the end of each test until the actors that it spawned have ended, so that
+--- what is on its way out is not reported as left running.
 function M.tidy(it)
   return function(name, fn)
     it(name, function()
@@ -112,8 +112,8 @@ function M.file(text)
   return path
 end
 
---- Starts a shell command; returns a function that waits for its end: { code, out, err }. The code of
---- one that a signal ended is 128 and the signal, as the shell has it.
+--- Starts a shell command; returns a function that waits for its end: { code, out, err }. The code
+--- of one that a signal ended is 128 and the signal, as the shell has it.
 function M.start(command)
   local out, err, done = os.tmpname(), os.tmpname(), os.tmpname()
   -- In a shell of its own, which may `exit`.
@@ -154,7 +154,8 @@ function M.exec(script, ...)
   return result
 end
 
---- Runs a script in virtual time, with `actor` and `timer` at hand; what it printed. It must not fail.
+--- Runs a script in virtual time, with `actor` and `timer` at hand; what it printed. It must not
+--- fail.
 function M.virtual(script, ...)
   local head = 'local actor, timer = require "perilune.actor", require "perilune.timer" '
   local result = M.exec(head .. script, "--virtual-time", ...)
