@@ -236,7 +236,7 @@ function actor.unregister() end
 function actor.whereis(name) end
 
 ---@class perilune.actor.SupervisorOptions
----@field strategy? "one_for_one"|"one_for_all"|"rest_for_one"|"simple_one_for_one" default the first
+---@field strategy? "one_for_one"|"one_for_all"|"rest_for_one"|"simple_one_for_one" or the first
 ---@field intensity? integer restarts within `period` before it gives up; default 1
 ---@field period? number|string default 5s
 ---@field children? perilune.actor.Child[] in the order of their start; default: none

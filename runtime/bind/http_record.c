@@ -189,11 +189,21 @@ record_tagged(pn_metrics_shard *shard, pn_transfer *t, unsigned status, bool is_
     record_all(shard, t, is_good, &tags);
 }
 
+/* In a load run people are told once why requests have no answer. */
+static void __attribute__((noinline)) report(const pn_transfer *t) {
+    char text[PN_HTTP_ERROR_BYTES];
+    pn_lua_shared *shared = pn_lua_worker(t->lua)->runtime->lua;
+    pn_transfer_describe(t, text);
+    int code = pn_http_error_code(t->call.err, t->call.phase, 0);
+    pn_load_report_request(shared->load, t->run, code, text);
+}
+
 void pn_http_record(pn_transfer *t) {
     pn_metrics_shard *shard = pn_lua_worker(t->lua)->metrics;
     const pn_http_call *call = &t->call;
     unsigned status = call->err == 0 ? call->response.head.status : 0;
     bool is_good = is_expected(status);
+    if (PN_UNLIKELY(status == 0) && t->run != NULL) report(t);
     if (PN_UNLIKELY(pn_metrics_wants_tags(shard))) {
         record_tagged(shard, t, status, is_good);
     } else {

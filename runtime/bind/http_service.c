@@ -22,14 +22,15 @@ static void close_service(void *object) {
     pn_mem_free(ledger, s, sizeof *s);
 }
 
-static int open_service(pn_http_service *s, uint64_t seed, const char **why) {
+static int open_service(pn_http_service *s, uint64_t seed) {
     s->dns = pn_dns_create(s->io, &(pn_dns_options){.seed = seed});
     if (s->dns == NULL) return PN_ENOMEM;
     pn_http_client_options options = {.dns = s->dns};
-    return pn_http_client_create(s->io, &options, &s->client, why);
+    return pn_http_client_create(s->io, &options, &s->client, NULL);
 }
 
-static pn_http_service *create_service(pn_io *io, uint64_t seed, const char **why) {
+/* NULL without memory: nothing else can go wrong with these options. */
+static pn_http_service *create_service(pn_io *io, uint64_t seed) {
     pn_alloc *door = &io->ledger->door;
     pn_http_service *s = pn_mem_try_zeroed(io->ledger, sizeof *s);
     if (s == NULL) return NULL;
@@ -39,7 +40,7 @@ static pn_http_service *create_service(pn_io *io, uint64_t seed, const char **wh
     pn_cache_init(&s->resolvers, door, PN_HTTP_TLS_MAX, release_dns);
     pn_buf_init(&s->key, door);
     pn_buf_init(&s->text, door);
-    if (open_service(s, seed, why) == 0) return s;
+    if (open_service(s, seed) == 0) return s;
     close_service(s);
     return NULL;
 }
@@ -48,10 +49,9 @@ pn_http_service *pn_http_service_of(lua_State *L) {
     pn_worker *worker = pn_lua_worker(pn_lua_of(L));
     pn_service *service = &worker->services[PN_SERVICE_HTTP];
     if (PN_LIKELY(service->object != NULL)) return service->object;
-    const char *why = pn_err_text(PN_ENOMEM);
     uint64_t seed = pn_rand_key(worker->runtime->options.seed, "http", worker->index);
-    pn_http_service *made = create_service(&worker->io, seed, &why);
-    if (made == NULL) pn_raise(L, "cannot make an HTTP client: %s", why);
+    pn_http_service *made = create_service(&worker->io, seed);
+    if (made == NULL) pn_raise_code(L, PN_ENOMEM);
     *service = (pn_service){made, close_service};
     return made;
 }

@@ -137,8 +137,8 @@ static int fill_pairs(lua_State *L, int index, pn_pairs *pairs, pn_texts *texts)
     return err;
 }
 
-/* Fills the options from the table at `index`, in the order in which the executor lists them; false:
- * the message says why, and *key which. */
+/* Fills the options from the table at `index`, in the order in which the executor lists them;
+ * false: the message says why, and *key which. */
 static bool fill_options(lua_State *L, int index, pn_scenario *s, char *message, const char **key) {
     const pn_option *option;
     int top = lua_gettop(L);
@@ -360,8 +360,9 @@ static int l_state(lua_State *L) {
     return 5;
 }
 
+/* (is_late) */
 static int l_sample_vus(lua_State *L) {
-    pn_load_sample_vus(load_of(L), pn_shard_of(L));
+    pn_load_sample_vus(load_of(L), pn_shard_of(L), lua_toboolean(L, 1));
     return 0;
 }
 

@@ -1,8 +1,6 @@
 /* perilune.metrics: a script's own metrics, and reading any. */
 #include "bind/load.h"
 
-#include <math.h>
-
 #include "bind/tags.h"
 #include "lua/args.h"
 
@@ -136,18 +134,17 @@ static int l_named(lua_State *L) {
 
 static const luaL_Reg metric_methods[] = {{"add", l_add}, {"time", l_time}, {NULL, NULL}};
 
-static const luaL_Reg metric_metamethods[] = {
+static const luaL_Reg metric_internals[] = {
     {"__tostring", l_metric_tostring}, {PN_CODEC_NAME, l_metric_name}, {NULL, NULL}};
 
-const pn_class pn_class_metric = {METRIC_CLASS, metric_methods, metric_metamethods};
+const pn_class pn_class_metric = {METRIC_CLASS, metric_methods, metric_internals};
 
 /* ---- reading ---- */
 
-/* The run's; not a number where there is none, and so then is a counter's rate. */
+/* The run's; 0 where there is none, and so then is a counter's rate. */
 static double elapsed_s(lua_State *L) {
     const pn_load *load = pn_load_of(L);
-    uint64_t ns = load != NULL ? pn_load_elapsed_ns(load) : 0;
-    return ns > 0 ? (double)ns * 1e-9 : NAN;
+    return load != NULL ? (double)pn_load_elapsed_ns(load) * 1e-9 : 0;
 }
 
 static int l_get(lua_State *L) {
@@ -158,7 +155,6 @@ static int l_get(lua_State *L) {
                              &pn_lua_worker(pn_lua_of(L))->ledger, &value, message);
     if (err == PN_EBAD_CONFIG || err == PN_ETOO_LARGE) return luaL_error(L, "get: %s", message);
     if (err != 0) return pn_push_error(L, err, "%s", message);
-    if (isnan(value)) return luaL_error(L, "get: a counter has a rate only while a run goes on");
     lua_pushnumber(L, value);
     return 1;
 }

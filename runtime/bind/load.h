@@ -156,4 +156,9 @@ enum {
  * `index`; L is the coroutine that raised it, its stack as it was. `user` may be NULL. */
 void pn_load_report(lua_State *L, int index, pn_load *load, const pn_user *user, const char *hook);
 
+/* Keeps a request that had no answer, and logs the first of its error code. No error of the script:
+ * the run's verdict is its thresholds' business. Touches no Lua. */
+void pn_load_report_request(pn_load *load, const pn_scenario_run *run, int error_code,
+                            const char *message);
+
 #endif

@@ -267,3 +267,20 @@ void pn_load_report(lua_State *L, int index, pn_load *load, const pn_user *user,
     pn_buf_close(&trace);
     lua_settop(L, top);
 }
+
+void pn_load_report_request(pn_load *load, const pn_scenario_run *run, int error_code,
+                            const char *message) {
+    char place[32];
+    snprintf(place, sizeof place, "error_code %d", error_code);
+    pn_problem problem = {
+        .place = place,
+        .scenario = run->scenario->name,
+        .hook = "request",
+        .message = message,
+        .traceback = "",
+    };
+    if (!pn_problems_add(&load->problems, &problem)) return;
+    pn_terminal_pause(&load->terminal);
+    pn_log_printf(&load->runtime->log, PN_LOG_WARN, "%s request: %s", problem.scenario, message);
+    pn_terminal_resume(&load->terminal);
+}

@@ -194,8 +194,8 @@ static void unclaim_name(pn_worker *worker, birth *b) {
 
 static int prepare_birth(pn_worker *worker, pn_actor *parent, birth *b) {
     unsigned home = choose_worker(worker, b->spawn.on);
-    b->slot = pn_worker_take_slot(worker, home);
-    if (b->slot == NULL) return PN_ELIMIT;
+    int err = pn_worker_take_slot(worker, home, &b->slot);
+    if (err != 0) return err;
     uint32_t capacity = b->spawn.capacity > 0 ? b->spawn.capacity : PN_MAILBOX_CAPACITY_DEFAULT;
     atomic_store_explicit(&b->slot->capacity, capacity, memory_order_relaxed);
     atomic_store_explicit(&b->slot->overflow, (uint8_t)b->spawn.overflow, memory_order_relaxed);
@@ -206,7 +206,7 @@ static int prepare_birth(pn_worker *worker, pn_actor *parent, birth *b) {
     b->parent = parent != NULL ? parent->pid : 0;
     b->entity = parent != NULL ? pn_rand_child(parent->entity, parent->child_count++)
                                : pn_rand_key(worker->runtime->options.seed, "root", worker->index);
-    int err = claim_name(worker, b);
+    err = claim_name(worker, b);
     if (err == 0) {
         err = parent != NULL ? tie_parent(worker, parent, b) : 0;
         if (err != 0) unclaim_name(worker, b);

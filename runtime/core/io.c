@@ -2,7 +2,9 @@
 
 #include "base/err.h"
 
-static void on_alarm(uv_timer_t *alarm) { (void)alarm; /* it only ends the wait */ }
+/* Ends the wait, also the one that has not begun: uv_run looks at its timers first, and when the
+ * thread was held up until the alarm was due, it would then poll for ever. */
+static void on_alarm(uv_timer_t *alarm) { uv_stop(alarm->loop); }
 
 int pn_io_init(pn_io *io, pn_clock *clock, pn_ledger *ledger) {
     *io = (pn_io){.clock = clock, .ledger = ledger};

@@ -15,7 +15,7 @@ static void complete_options(pn_runtime_options *o) {
     if (o->workers == 0) o->workers = cores > 0 ? (unsigned)cores : 1;
     if (o->workers > PN_WORKERS_MAX) o->workers = PN_WORKERS_MAX;
     if (o->is_virtual) o->workers = 1;
-    if (o->slice_ms == 0) o->slice_ms = PN_SLICE_MS_DEFAULT;
+    if (o->slice_ms == 0) o->slice_ms = o->is_virtual ? PN_SLICE_MS_VIRTUAL : PN_SLICE_MS_DEFAULT;
     if (o->stuck_ms == 0) o->stuck_ms = PN_STUCK_MS_DEFAULT;
     if (o->on_stuck == NULL) o->on_stuck = default_on_stuck;
     if (o->on_signal == NULL) o->on_signal = default_on_signal;

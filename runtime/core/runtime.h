@@ -18,6 +18,7 @@
 
 #define PN_DEAD_LETTERS_KEPT 128
 #define PN_SLICE_MS_DEFAULT  10
+#define PN_SLICE_MS_VIRTUAL  1000 /* real time must not tell on a run that is to repeat itself */
 #define PN_STUCK_MS_DEFAULT  30000
 
 typedef struct pn_runtime_options {

@@ -41,10 +41,10 @@ void pn_slots_close(pn_slots *slots) {
     pthread_mutex_destroy(&slots->lock);
 }
 
-uint32_t pn_slots_grow(pn_slots *slots) {
-    uint32_t first = 0;
+int pn_slots_grow(pn_slots *slots, uint32_t *first) {
     pthread_mutex_lock(&slots->lock);
-    pn_slot *chunk = slots->chunk_count < PN_SLOT_CHUNKS ? chunk_create(slots->ledger) : NULL;
+    bool is_full = slots->chunk_count >= PN_SLOT_CHUNKS;
+    pn_slot *chunk = is_full ? NULL : chunk_create(slots->ledger);
     if (chunk != NULL) {
         uint32_t base = slots->chunk_count << PN_SLOT_CHUNK_BITS;
         for (uint32_t i = 0; i < PN_SLOT_CHUNK; i++) {
@@ -53,10 +53,11 @@ uint32_t pn_slots_grow(pn_slots *slots) {
             atomic_init(&chunk[i].word, 1ULL << 32);
         }
         atomic_store_explicit(&slots->chunks[slots->chunk_count++], chunk, memory_order_release);
-        first = base + 1;
+        *first = base + 1;
     }
     pthread_mutex_unlock(&slots->lock);
-    return first;
+    if (chunk != NULL) return 0;
+    return is_full ? PN_ELIMIT : PN_ENOMEM;
 }
 
 void pn_slot_retire(pn_slot *slot) {

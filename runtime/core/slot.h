@@ -54,8 +54,8 @@ typedef struct pn_slots {
 int pn_slots_init(pn_slots *slots, pn_ledger *shared);
 void pn_slots_close(pn_slots *slots);
 
-/* Adds a chunk and returns it as a list linked by next_free (index + 1 of its first), or 0. */
-uint32_t pn_slots_grow(pn_slots *slots);
+/* Adds a chunk: a list linked by next_free, from *first (index + 1). PN_ENOMEM, PN_ELIMIT. */
+int pn_slots_grow(pn_slots *slots, uint32_t *first);
 
 static inline pn_slot *pn_slots_at(const pn_slots *slots, uint32_t index) {
     pn_slot *chunk =

@@ -82,11 +82,11 @@ static bool watch_worker(pn_watchdog *watchdog, unsigned index, uint64_t now) {
 }
 
 static bool watch_all(pn_watchdog *watchdog, uint64_t now) {
-    bool busy = false;
+    bool busy = false, ticks = !watchdog->runtime->options.is_virtual;
     for (unsigned i = 0; i < watchdog->runtime->worker_count; i++) {
         bool awake = watch_worker(watchdog, i, now);
         busy = busy || awake;
-        if (awake)
+        if (awake && ticks)
             atomic_store_explicit(&watchdog->runtime->workers[i].tick, true, memory_order_relaxed);
     }
     return busy;
@@ -108,7 +108,8 @@ static void *thread_main(void *argument) {
         sigaddset(&set, SIGINT);
         sigaddset(&set, SIGTERM);
     }
-    struct timespec tick = {0, (long)options->slice_ms * 1000000L / 2};
+    long tick_ms = (long)options->slice_ms / 2, tick_us = (long)options->slice_ms % 2 * 500;
+    struct timespec tick = {tick_ms / 1000, (tick_ms % 1000 * 1000 + tick_us) * 1000};
     uint64_t busy_ns = pn_clock_real_ns();
     while (!atomic_load(&watchdog->is_stopping)) {
         bool parked = atomic_load(&watchdog->is_parked);

@@ -4,8 +4,9 @@
  * It ticks while any worker runs. A turn that outlives its slice gets its thread signalled
  * (SIGURG); the handler runs the behaviour's `interrupt`. A turn that does not end even so is named
  * in the log after a second, and past the hard limit the embedder's on_stuck is told, which ends
- * the process. SIGINT and SIGTERM are taken here, so they work with every worker stuck. When all
- * workers sleep it sleeps too.
+ * the process. In virtual time a slice is long, so that what is to repeat itself is not cut at
+ * other places on a busy machine. SIGINT and SIGTERM are taken here, so they work with every
+ * worker stuck. When all workers sleep it sleeps too.
  */
 #ifndef PN_CORE_WATCHDOG_H
 #define PN_CORE_WATCHDOG_H

@@ -9,6 +9,7 @@
 
 #define BATCH            64     /* actors between two looks at the inbox and the clock */
 #define POLL_INTERVAL_NS 500000 /* libuv and the wheel are polled at least this often */
+#define POLL_BATCHES     16     /* ... and in virtual time, which real time must not tell on */
 #define OUTBOX_BATCH     64     /* messages that wait for a worker at most */
 #define SPIN_NS          50000  /* the longest spin before a sleep */
 #define SPIN_WORTH_MAX   64
@@ -26,14 +27,15 @@ uint64_t pn_worker_next_ref(pn_worker *worker) {
 
 /* ---- slots ---- */
 
-pn_slot *pn_worker_take_slot(pn_worker *worker, unsigned home) {
+int pn_worker_take_slot(pn_worker *worker, unsigned home, pn_slot **taken) {
     pn_slots *slots = &worker->runtime->slots;
-    if (worker->free_slots == 0) worker->free_slots = pn_slots_grow(slots);
-    if (worker->free_slots == 0) return NULL;
+    int err = worker->free_slots == 0 ? pn_slots_grow(slots, &worker->free_slots) : 0;
+    if (err != 0) return err;
     pn_slot *slot = pn_slots_at(slots, worker->free_slots - 1);
     worker->free_slots = slot->next_free;
     atomic_store_explicit(&slot->worker, (uint16_t)home, memory_order_relaxed);
-    return slot;
+    *taken = slot;
+    return 0;
 }
 
 void pn_worker_return_slot(pn_worker *worker, pn_slot *slot) {
@@ -259,8 +261,15 @@ static bool may_leave(pn_worker *worker) {
            atomic_load(&worker->runtime->actors_alive) == 0 && !has_mail(worker);
 }
 
+/* Is it time to poll, while there is something to run? */
+static bool wants_poll(pn_worker *worker, uint64_t now, uint64_t polled_ns, unsigned *batches) {
+    if (worker->runtime->options.is_virtual) return ++*batches % POLL_BATCHES == 0;
+    return now - polled_ns >= POLL_INTERVAL_NS || is_tick(worker);
+}
+
 static void loop(pn_worker *worker) {
     uint64_t polled_ns = pn_clock_real_ns();
+    unsigned batches = 0;
     bool is_ending = false;
     while (!may_leave(worker)) {
         pn_worker_drain(worker);
@@ -280,7 +289,7 @@ static void loop(pn_worker *worker) {
             continue;
         }
         uint64_t now = pn_clock_real_ns();
-        if (now - polled_ns < POLL_INTERVAL_NS && !is_tick(worker)) continue;
+        if (!wants_poll(worker, now, polled_ns, &batches)) continue;
         poll_now(worker, 0);
         polled_ns = now;
     }

@@ -121,8 +121,8 @@ void pn_worker_post_urgent(pn_worker *worker, pn_job *job);
 
 uint64_t pn_worker_next_ref(pn_worker *worker);
 
-/* A slot for a new actor of worker `home`; NULL when there are no more. */
-pn_slot *pn_worker_take_slot(pn_worker *worker, unsigned home);
+/* A slot for a new actor of worker `home`. PN_ENOMEM; PN_ELIMIT when there are no more. */
+int pn_worker_take_slot(pn_worker *worker, unsigned home, pn_slot **taken);
 void pn_worker_return_slot(pn_worker *worker, pn_slot *slot);
 
 static inline void pn_count(_Atomic uint64_t *counter) { /* single writer */

@@ -579,10 +579,12 @@ pn_load_counts pn_load_counts_get(const pn_load *load) {
     return sum;
 }
 
-void pn_load_sample_vus(pn_load *load, pn_metrics_shard *shard) {
+void pn_load_sample_vus(pn_load *load, pn_metrics_shard *shard, bool is_late) {
     pn_load_counts counts = pn_load_counts_get(load);
+    bool has_begun = atomic_load(&load->start_ns) != PN_LOAD_NOT_YET;
+    uint64_t active = is_late && has_begun ? counts.vus_made : counts.all.active;
     const pn_tags *tags = &load->base_labels->tags;
     uint64_t now_ns = pn_load_now_ns(load);
-    pn_metrics_record(shard, PN_METRIC_VUS, counts.all.active, now_ns, tags);
+    pn_metrics_record(shard, PN_METRIC_VUS, (double)active, now_ns, tags);
     pn_metrics_record(shard, PN_METRIC_VUS_MAX, (double)counts.vus_made, now_ns, tags);
 }

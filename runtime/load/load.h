@@ -192,8 +192,9 @@ typedef struct pn_load_counts {
 
 pn_load_counts pn_load_counts_get(const pn_load *load);
 
-/* Records vus and vus_max as they are now; on `shard`'s thread. */
-void pn_load_sample_vus(pn_load *load, pn_metrics_shard *shard);
+/* Records vus and vus_max as they are now; on `shard`'s thread. `is_late`: the run was over before
+ * anybody looked; then all users that were made have taken part. */
+void pn_load_sample_vus(pn_load *load, pn_metrics_shard *shard, bool is_late);
 
 /* ---- for the host ---- */
 

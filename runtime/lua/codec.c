@@ -139,11 +139,15 @@ static _Noreturn void refuse(struct encoder *e, const struct level *level, const
     pn_unreachable();
 }
 
+/* Why so many bytes more could not be appended. */
+static const char *why_full(const struct encoder *e, size_t size) {
+    bool too_large = e->parcel->bytes->size + size > PN_MSG_MAX_BYTES;
+    return too_large ? "too large to copy" : "not enough memory";
+}
+
 static void put(struct encoder *e, const void *bytes, size_t size) {
-    if (PN_UNLIKELY(!pn_buf_add(e->parcel->bytes, bytes, size))) {
-        bool too_large = e->parcel->bytes->size + size > PN_MSG_MAX_BYTES;
-        refuse(e, NULL, too_large ? "too large to copy" : "not enough memory");
-    }
+    if (PN_LIKELY(pn_buf_add(e->parcel->bytes, bytes, size))) return;
+    refuse(e, NULL, why_full(e, size));
 }
 
 static void put_tag(struct encoder *e, unsigned tag) {
@@ -306,18 +310,29 @@ static void encode_userdata(struct encoder *e, int index, const struct level *le
 
 /* ---- functions ---- */
 
+struct code_writer {
+    pn_buf *bytes;
+    size_t refused; /* the size of the piece that was */
+};
+
 static int write_code(lua_State *L, const void *bytes, size_t size, void *context) {
     (void)L;
-    return pn_buf_add(context, bytes, size) ? 0 : 1;
+    struct code_writer *writer = context;
+    if (pn_buf_add(writer->bytes, bytes, size)) return 0;
+    writer->refused = size;
+    return 1;
 }
 
 static void put_code(struct encoder *e, int index, const struct level *level) {
+    struct code_writer writer = {.bytes = e->parcel->bytes};
     pn_buf *bytes = e->parcel->bytes;
     put_tag(e, TAG_STRING);
     put_u32(e, 0);
     size_t start = bytes->size;
     lua_pushvalue(e->L, index);
-    if (lua_dump(e->L, write_code, bytes, 0) != 0) refuse(e, level, "too large to copy");
+    if (lua_dump(e->L, write_code, &writer, 0) != 0) {
+        refuse(e, level, why_full(e, writer.refused));
+    }
     lua_pop(e->L, 1);
     uint32_t size = (uint32_t)(bytes->size - start);
     memcpy(bytes->data + start - sizeof size, &size, sizeof size);

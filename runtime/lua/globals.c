@@ -40,14 +40,8 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
     return pn_mem_resize(context, block, block != NULL ? old_size : 0, new_size);
 }
 
-/* Once a runtime: where the base library keeps its functions. */
-int pn_globals_load_base(pn_lua_shared *shared) {
-    shared->base = pn_mem_try(shared->ledger, BASE_COUNT * sizeof *shared->base);
-    lua_State *L = shared->base != NULL ? lua_newstate(allocate, shared->ledger) : NULL;
-    if (L == NULL) {
-        pn_globals_free_base(shared);
-        return PN_ENOMEM;
-    }
+static int find_base(lua_State *L) {
+    pn_lua_shared *shared = lua_touserdata(L, 1);
     luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
     for (size_t i = 0; i < BASE_COUNT; i++) {
         lua_getfield(L, -1, base_names[i]);
@@ -58,8 +52,24 @@ int pn_globals_load_base(pn_lua_shared *shared) {
     lua_newtable(L);
     lua_call(L, 1, 1);
     shared->ipairs_next = lua_tocfunction(L, -1);
-    lua_close(L);
     return 0;
+}
+
+/* Once a runtime: where the base library keeps its functions. */
+int pn_globals_load_base(pn_lua_shared *shared) {
+    shared->base = pn_mem_try(shared->ledger, BASE_COUNT * sizeof *shared->base);
+    lua_State *L = shared->base != NULL ? lua_newstate(allocate, shared->ledger) : NULL;
+    if (L == NULL) {
+        pn_globals_free_base(shared);
+        return PN_ENOMEM;
+    }
+    lua_pushcfunction(L, find_base);
+    lua_pushlightuserdata(L, shared);
+    int status = lua_pcall(L, 1, 0, 0);
+    lua_close(L);
+    if (status == LUA_OK) return 0;
+    pn_globals_free_base(shared);
+    return PN_ENOMEM;
 }
 
 void pn_globals_free_base(pn_lua_shared *shared) {

@@ -78,14 +78,22 @@ static bool is_team_over(const pn_task *task) {
     return pn_clock_now_ns(&pn_lua_worker(task->lua)->runtime->clock) >= deadline_ns;
 }
 
+/* In a hook the running function is the one at level 0, where luaL_error would name its caller. */
+static int raise_here(lua_State *L, const char *message) {
+    luaL_where(L, 0);
+    lua_pushstring(L, message);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
 static int preempt(lua_State *L, pn_lua *lua) {
+    static const char over[] = "cancelled: the time of with_timeout is over";
     lua->wants_preempt = false;
     restore(L);
     pn_task *task = lua->current;
     if (task == NULL) return 0;
     if (pn_lua_can_yield(L)) {
-        if (pn_scope_is_over(L))
-            return luaL_error(L, "cancelled: the time of with_timeout is over");
+        if (pn_scope_is_over(L)) return raise_here(L, over);
         if (lua->frames != NULL && !pn_coroutine_park_chain(L, task)) {
             return luaL_error(L, "%s", pn_err_text(PN_ENOMEM));
         }
@@ -98,8 +106,8 @@ static int preempt(lua_State *L, pn_lua *lua) {
         pn_hook_kill(lua);
         return 0;
     }
-    if (pn_scope_is_over(L)) return luaL_error(L, "cancelled: the time of with_timeout is over");
-    if (is_team_over(task)) return luaL_error(L, "interrupted");
+    if (pn_scope_is_over(L)) return raise_here(L, over);
+    if (is_team_over(task)) return raise_here(L, "interrupted");
     return 0;
 }
 

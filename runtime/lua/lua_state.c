@@ -18,6 +18,8 @@
 
 /* ---- memory ---- */
 
+#define FINALIZER_BYTES (64 << 10) /* what finalizers may take past the memory limit */
+
 static void count_type(pn_lua *lua, size_t type) {
     unsigned place = (unsigned)type - LUA_TSTRING; /* string, table, function, userdata, thread */
     lua->allocs_by_type[place < 5 ? place : 5]++;
@@ -48,6 +50,18 @@ static void *allocate_surely(pn_ledger *ledger, void *block, size_t old_size, si
     return result;
 }
 
+/* A finalizer that cannot be called, for want of a little stack, is never called again, and what its
+ * object holds outside is lost: so finalizers may pass the limit by a little. The collector takes no
+ * orders while it calls one. */
+static bool may_overdraw(const pn_lua *lua, size_t old_size, size_t new_size) {
+    if (new_size > FINALIZER_BYTES || lua->to_refuse > 0 || lua->L == NULL) return false;
+    if (lua_gc(lua->L, LUA_GCCOUNT) >= 0) return false;
+    const pn_ledger *ledger = &lua->actor->ledger;
+    int64_t more = (int64_t)new_size - (int64_t)old_size;
+    return ledger->limit_bytes == INT64_MAX ||
+           pn_ledger_live(ledger) + more <= ledger->limit_bytes + FINALIZER_BYTES;
+}
+
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
     pn_lua *lua = context;
     pn_ledger *ledger = &lua->actor->ledger;
@@ -63,8 +77,9 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
         result = pn_mem_resize(ledger, block, old_size, new_size);
     }
     if (PN_UNLIKELY(result == NULL)) {
-        return lua->must_allocate ? allocate_surely(ledger, block, old_size, new_size)
-                                  : refused(lua);
+        bool surely =
+            lua->must_allocate || may_overdraw(lua, block != NULL ? old_size : 0, new_size);
+        return surely ? allocate_surely(ledger, block, old_size, new_size) : refused(lua);
     }
     lua->refusals = 0;
     return result;

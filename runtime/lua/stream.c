@@ -64,13 +64,18 @@ static void give_credit(stream *s) {
     pn_worker_route(pn_lua_worker(s->flow.lua), msg);
 }
 
-/* The payload of a close: message, NUL, name, NUL. Nothing: the code's own text must do, as it must
- * without memory. */
+/* Without memory for the text of a close, its code alone must do, where it says something. */
+static int bare_code(int code) { return code == PN_EUNKNOWN ? PN_ENOMEM : code; }
+
+/* The payload of a close: message, NUL, name, NUL. Nothing: the code's own text must do. */
 static void set_error(stream *s, const char *payload, size_t size, int code) {
     s->error_code = code;
     if (size == 0) return;
     s->error = pn_mem_try(&s->flow.lua->actor->ledger, size);
-    if (s->error == NULL) return;
+    if (s->error == NULL) {
+        s->error_code = bare_code(code);
+        return;
+    }
     s->error_bytes = size;
     memcpy(s->error, payload, size);
 }
@@ -277,8 +282,9 @@ static void tell_close(stream *s, const char *message, int code) {
         pn_buf_clear(text);
         bool whole = pn_buf_add(text, message, strlen(message) + 1) &&
                      pn_buf_add(text, name, strlen(name) + 1);
-        /* without memory the code alone must do */
-        if (whole) pn_msg_set_payload(worker, msg, text->data, text->size);
+        if (!whole || pn_msg_set_payload(worker, msg, text->data, text->size) != 0) {
+            msg->extra = (uint64_t)(int64_t)bare_code(code);
+        }
     }
     pn_worker_route(worker, msg);
 }

@@ -22,7 +22,7 @@ struct pn_heap {
     char *arena_next; /* NULL: wherever the kernel likes */
     void *shelves[PN_POOL_CLASSES];
     _Atomic size_t system_bytes;
-    _Atomic uint64_t fail_at, fault_count;
+    _Atomic uint64_t fail_at, fail_length, fault_count;
     _Atomic bool has_failed;
 };
 
@@ -111,9 +111,11 @@ void *pn_heap__large(pn_heap *heap, void *block, size_t old_size, size_t new_siz
 }
 
 #ifdef PN_FAULTS
-void pn_heap_fail_at(pn_heap *heap, uint64_t n) {
+void pn_heap_fail_run(pn_heap *heap, uint64_t n, uint64_t length) {
+    atomic_store(&heap->fail_at, 0);
     atomic_store(&heap->fault_count, 0);
     atomic_store(&heap->has_failed, false);
+    atomic_store(&heap->fail_length, length);
     atomic_store(&heap->fail_at, n);
 }
 
@@ -123,12 +125,15 @@ bool pn_heap_has_failed(const pn_heap *heap) { return atomic_load(&heap->has_fai
 
 bool pn_heap__should_fail(pn_heap *heap) {
     uint64_t n = atomic_fetch_add(&heap->fault_count, 1) + 1;
-    if (n != atomic_load(&heap->fail_at)) return false;
+    uint64_t first = atomic_load(&heap->fail_at);
+    if (first == 0 || n < first || n - first >= atomic_load(&heap->fail_length)) return false;
     atomic_store(&heap->has_failed, true);
     return true;
 }
 #else
-void pn_heap_fail_at(pn_heap *heap, uint64_t n) { (void)heap, (void)n; }
+void pn_heap_fail_run(pn_heap *heap, uint64_t n, uint64_t length) {
+    (void)heap, (void)n, (void)length;
+}
 
 uint64_t pn_heap_fault_count(const pn_heap *heap) {
     (void)heap;
@@ -145,3 +150,5 @@ bool pn_heap__should_fail(pn_heap *heap) {
     return false;
 }
 #endif
+
+void pn_heap_fail_at(pn_heap *heap, uint64_t n) { pn_heap_fail_run(heap, n, 1); }

@@ -484,7 +484,7 @@ static int take(pn__conn *conn, int event, const pn_http_piece *piece, char *at,
 static void receive(pn__conn *conn, char *data, size_t size) {
     pn_http_call *call = conn->call;
     uint64_t now_ns = pn_io_read_clock(conn->origin->client->io);
-    if (call->first_byte_ns == 0) call->first_byte_ns = now_ns;
+    if (call->first_byte_ns == 0) call->first_byte_ns = pn_stream_moment(now_ns);
     pn_http_input input;
     int state = pn_http_receiver_begin(&conn->in, &input, data, size);
     int event = PN_HTTP_BODY;
@@ -669,7 +669,7 @@ static int enter_tunnel(pn__conn *conn) {
         return -ECONNREFUSED;
     }
     conn->state = PN__CONN_SECURING;
-    conn->dial->tls_ns = pn_io_read_clock(conn->origin->client->io);
+    conn->dial->tls_ns = pn_stream_moment(pn_io_read_clock(conn->origin->client->io));
     pn_stream_stop_reading(&conn->stream);
     return pn_stream_start_tls(&conn->stream, conn->origin->tls, server_name(conn));
 }

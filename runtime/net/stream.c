@@ -57,7 +57,7 @@ static void on_connected(uv_connect_t *request, int status) {
         stream->events->on_open(stream, pn_io_err(status));
         return;
     }
-    stream->connected_ns = pn_io_read_clock(stream->io);
+    stream->connected_ns = pn_stream_moment(pn_io_read_clock(stream->io));
     if (stream->tls == NULL) {
         be_open(stream, stream->connected_ns);
     } else {
@@ -113,7 +113,7 @@ int pn_stream_accept(pn_stream *stream, pn_io *io, const pn_stream_events *event
     int err = uv_accept(listener, &stream->uv.stream);
     if (err == 0 && is_tcp) err = uv_tcp_nodelay(&stream->uv.tcp, 1);
     if (err != 0) return pn_io_err(err);
-    stream->connected_ns = io->now_ns;
+    stream->connected_ns = pn_stream_moment(io->now_ns);
     if (tls == NULL) {
         stream->is_open = true;
         stream->opened_ns = io->now_ns;

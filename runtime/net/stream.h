@@ -61,9 +61,12 @@ struct pn_stream {
     bool is_ended;                /* TLS: the transport has ended */
     bool is_clean_end;            /* the peer said that it ends (without TLS that is the FIN) */
     uint64_t bytes_in, bytes_out; /* on the wire */
-    uint64_t connected_ns;        /* when the transport stood */
+    uint64_t connected_ns;        /* when the transport stood; 0: not yet */
     uint64_t opened_ns;           /* when TLS stood too */
 };
+
+/* A moment where 0 stands for "not yet": virtual time begins at 0. */
+static inline uint64_t pn_stream_moment(uint64_t now_ns) { return now_ns > 0 ? now_ns : 1; }
 
 /* Begins to connect; on_open tells, unless the result is negative. `tls` (may be NULL) is used for
  * a session with `server_name`, which is sent and verified. */

@@ -58,6 +58,7 @@ end
 local function seconds(value, what, level)
   local ok, parsed = pcall(timer._seconds, value)
   if not ok then
+    if not tostring(parsed):find("duration", 1, true) then error(parsed, 0) end
     fail(level + 1, '%s: a duration (seconds, or text like "250ms", "1m30s") expected, got %s', what,
       tostring(value))
   end

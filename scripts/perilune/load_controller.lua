@@ -1,3 +1,4 @@
+-- internal: the load engine's Lua half, not for scripts.
 -- What `perilune run` and `perilune inspect` run: loads the scenario, decides what happens when,
 -- and shows it.
 --
@@ -168,12 +169,12 @@ local function load_scenario()
   text, why = load._read()
   if not text then return nil, ("cannot read %s: %s"):format(script, why), CONFIG end
   local message
-  local ok, result = timer.with_timeout(LOAD_TIMEOUT, xpcall, load._scenario_table,
-    function(failure)
+  local function on_error(failure)
     local is_text = type(failure) == "string"
     message = is_text and failure or ("%s: error(%s)"):format(script, tostring(failure))
     return message
-  end)
+  end
+  local ok, result = timer.with_timeout(LOAD_TIMEOUT, xpcall, load._scenario_table, on_error)
   if ok == nil then
     local place = message and message:match("^(.-): cancelled") or script
     return nil, ("%s: the file is not loaded after %gs"):format(place, LOAD_TIMEOUT), TIMEOUT
@@ -222,7 +223,7 @@ end
 
 -- ---- hooks ----
 
-local CANCELLED = ": cancelled: the time of with_timeout is over"
+local CANCELLED = "cancelled: the time of with_timeout is over"
 
 -- Calls the hook with a time limit and keeps what comes of it in `outcome`.
 local function guard(outcome, name, timeout, fn, ...)
@@ -368,7 +369,7 @@ local function run_users(plan)
     local _, parts, actors = load._state()
     return parts == 0 and actors == 0
   end, "running", new_watch(plan))
-  if not settings.has_sampled then load._sample_vus() end
+  if not settings.has_sampled then load._sample_vus(true) end
 end
 
 -- ---- results ----

@@ -1,3 +1,4 @@
+-- internal: the load engine's Lua half, not for scripts.
 -- The options of a load run: what they may be, and what several sources of them come to.
 --
 -- A scenario table and its options are checked without being changed. What is wrong is a problem:

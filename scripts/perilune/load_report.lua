@@ -1,3 +1,4 @@
+-- internal: the load engine's Lua half, not for scripts.
 -- What people see of a load run: header, progress, summary. Text only, from tables; nothing is
 -- asked of the run here. The layout is k6's, so whoever reads one reads the other.
 

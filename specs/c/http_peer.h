@@ -29,6 +29,8 @@ typedef struct world {
 } world;
 
 void world_open(world *w);
+void world_open_still(world *w); /* virtual time, which stands at 0 until it is let go */
+void world_let_go(world *w);
 void world_close(world *w); /* proves that nothing is left */
 
 /* One turn that waits for 10 ms at most; fails the test after 60 s of them. */

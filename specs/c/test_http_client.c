@@ -430,6 +430,34 @@ TEST(client_does_not_repeat_what_may_have_been_done) {
     close_scene(&s);
 }
 
+static void serve_one_and_a_half(peer *p, int fd, int connection) {
+    (void)connection;
+    if (peer_read_request(p, fd)) peer_say(fd, OK("2", "ok"));
+    if (peer_read_request(p, fd)) peer_say(fd, OK("20", "half"));
+}
+
+/* An answer that has begun is not asked for again, whatever the time is: virtual time begins at
+ * 0. */
+TEST(client_does_not_repeat_what_is_cut_off) {
+    scene s = {.p = {.serve = serve_one_and_a_half}};
+    world_open_still(&s.b.w);
+    CHECK_EQ(pn_http_client_create(&s.b.w.io, NULL, &s.b.client, NULL), 0);
+    peer_start(&s.p);
+    peer_url(&s.p, "/", s.url);
+    run(&s.b, &s.x, "GET", s.url);
+    check_ok(&s.x, 200, "ok");
+    close_exchange(&s.x);
+    run(&s.b, &s.x, "GET", s.url);
+    CHECK(s.x.call.is_reused);
+    CHECK_EQ(s.x.call.err, PN_EBAD_HTTP);
+    CHECK_EQ(s.x.call.phase, PN_HTTP_PHASE_RECEIVING);
+    CHECK_EQ(atomic_load(&s.p.connections), 1);
+    close_exchange(&s.x);
+    peer_stop(&s.p);
+    world_let_go(&s.b.w);
+    close_bench(&s.b);
+}
+
 /* Every connection dies without an answer: one try on a fresh one, not more. */
 static void serve_first_only(peer *p, int fd, int connection) {
     if (peer_read_request(p, fd) && connection == 0) peer_say(fd, OK("2", "ok"));

@@ -108,6 +108,8 @@ describe("the pages for newcomers", function()
 
   it("docs/start-here.md", function() assert.equal(7, check_page("docs/start-here.md")) end)
 
+  it("docs/load.md", function() assert.equal(2, check_page("docs/load.md")) end)
+
   it("would show what differs", function()
     assert.is_false(matches({ "a", "b" }, 1, { "a" }, 1))
     assert.is_false(matches({ "a" }, 1, { "a", "b" }, 1))

@@ -307,7 +307,15 @@ describe("run and a target that is not there", function()
       }
     ]], "-e", ("TARGET=http://127.0.0.1:%d/"):format(port))
     assert.equal(99, result.code)
-    assert.equal("perilune: failed: http_req_failed: rate<0.5\n", result.err)
+    local why = ("cannot connect to 127.0.0.1:%d: Connection refused"):format(port)
+    assert.equal("warn  default request: " .. why
+      .. "\nperilune: failed: http_req_failed: rate<0.5\n",
+      result.err)
+    assert.is_truthy(result.out:find("✗ 10 × default request: " .. why, 1, true), result.out)
+    local problem = exported.results.errors[1]
+    assert.same({ 10, "request", "error_code 1212" }, { problem.count, problem.hook,
+      problem.place })
+    assert.equal(1, #exported.results.errors)
     assert.same({ 10, 0 }, {
       metric(exported, "http_req_failed").passes, metric(exported, "checks").passes,
     })

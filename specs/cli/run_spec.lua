@@ -48,8 +48,10 @@ describe("run", function()
   end)
 
   it("runs one iteration of one user when nothing is asked for", function()
-    local result = run [[return { default = function(vu) print("once", vu.id) end }]]
+    local exported, result = scenario.measure [[
+      return { default = function(vu) print("once", vu.id) end }]]
     says("once\t1\n", result)
+    assert.same({ value = 1, min = 1, max = 1 }, scenario.metric(exported, "vus"))
     assert.equal(0, result.code)
   end)
 
@@ -336,6 +338,27 @@ describe("time-outs", function()
       fails_with(102, ("perilune: script.lua:4: %s of a user is not done after 60s"):format(hook),
         result)
       says("teardown\n", result)
+    end
+  end)
+
+  it("end hooks that never wait, and name the line, too", function()
+    for _, body in ipairs {
+      "while true do end", "while true do pcall(error) end",
+      "table.sort({ 3, 2, 1 }, function() while true do end end)",
+    } do
+      for hook, code in pairs { setup = 100, teardown = 101 } do
+        local result = run(([[
+          return {
+            options = { setup_timeout = "100ms", teardown_timeout = "100ms" },
+            default = function() end,
+            %s = function()
+              %s
+            end,
+          }]]):format(hook, body))
+        assert.equal(("perilune: script.lua:5: %s is not done after 0.1s\n"):format(hook),
+          result.err)
+        assert.equal(code, result.code)
+      end
     end
   end)
 

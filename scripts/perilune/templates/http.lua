@@ -1,17 +1,9 @@
 -- A load test of an HTTP service: perilune run -e TARGET=http://127.0.0.1:8080 FILE
--- Without a TARGET it starts a small service of its own.
+-- Without a TARGET it starts the bundled service and asks that.
 local check = require "perilune.check"
 local http = require "perilune.http"
 local run = require "perilune.run"
-
-local function start_service()
-  local server = http.serve {
-    routes = {
-      ["GET /items"] = function() return 200, { { id = 1, name = "first" }, { id = 2, name = "second" } } end,
-    },
-  }
-  return server.url
-end
+local service = require "std.service"
 
 return {
   options = {
@@ -24,11 +16,18 @@ return {
     },
   },
 
-  setup = function() return { base = run.env.TARGET or start_service() } end,
+  setup = function()
+    if run.env.TARGET then return { url = run.env.TARGET } end
+    return assert(service.start())
+  end,
 
   default = function(_, data)
-    local res = http.get(data.base .. "/items")
+    local res = http.get(data.url .. "/items")
     check("status is 200", res.status == 200)
-    check("has items", res:json("[1].id") == 1)
+    check("has items", res:json("items[1].id") == 1)
+  end,
+
+  teardown = function(data)
+    if data and data.pid then service.stop(data) end
   end,
 }
