@@ -269,6 +269,31 @@ describe("what a test leaves", function()
       result.err)
   end)
 
+  it("counts from before_each to after_each, and not what a lazy setup began", function()
+    local result = perilune [[
+      local actor = require "perilune.actor"
+      local function wait() actor.receive() end
+      lazy_setup(function() actor.spawn({ name = "lazy" }, wait) end)
+      before_each(function()
+        before = actor.spawn(wait)
+        closed = actor.spawn(wait)
+      end)
+      after_each(function()
+        local ref = actor.monitor(closed)
+        actor.exit(closed, "kill")
+        actor.receive_match(function(m, req) return req == actor.SYSTEM and m.ref == ref end)
+      end)
+      it("one", function() assert.is_truthy(actor.whereis("lazy")) end)
+      it("two", function()
+        assert.is_truthy(actor.whereis("lazy"))
+        assert.equal(5, #actor.list())
+      end)
+    ]]
+    assert.matches("2 successes / 0 failures", result.out)
+    local line = 'perilune test: ended what was left running by "x_spec.lua%s": 1 actor\n'
+    assert.equal(line:format(" one") .. line:format(" two") .. line:format(""), result.err)
+  end)
+
   it("is nothing when it is closed", function()
     local result = perilune [[
       local actor, timer = require "perilune.actor", require "perilune.timer"
