@@ -49,7 +49,8 @@ local function check_keys(options, known, what, level)
     if not known[key] then
       local names = sorted_keys(known)
       local near = type(key) == "string" and M._nearest(key, names)
-      local hint = near and ("did you mean '%s'?"):format(near) or "known: " .. table.concat(names, ", ")
+      local hint = near and ("did you mean '%s'?"):format(near)
+        or "known: " .. table.concat(names, ", ")
       fail(level + 1, "%s: unknown option '%s' (%s)", what, tostring(key), hint)
     end
   end
@@ -59,7 +60,8 @@ local function seconds(value, what, level)
   local ok, parsed = pcall(timer._seconds, value)
   if not ok then
     if not tostring(parsed):find("duration", 1, true) then error(parsed, 0) end
-    fail(level + 1, '%s: a duration (seconds, or text like "250ms", "1m30s") expected, got %s', what,
+    fail(level + 1, '%s: a duration (seconds, or text like "250ms", "1m30s") expected, got %s',
+      what,
       tostring(value))
   end
   return parsed
@@ -324,7 +326,8 @@ local function start_simple(self, args)
   local all = table.move(template.args, 1, fixed, 1, { n = fixed + more })
   table.move(args, 1, more, fixed + 1, all)
   self.started = (self.started or 0) + 1
-  local slot = { spec = setmetatable({ args = all }, { __index = template }), number = self.started }
+  local slot = { spec = setmetatable({ args = all }, { __index = template }),
+    number = self.started }
   local pid, err, code = start_slot(self, slot)
   if not pid then return nil, err, code end
   table.insert(self.slots, slot)
@@ -333,8 +336,12 @@ end
 
 function requests.start_child(self, spec, is_spec)
   if self.is_simple then
-    if is_spec then return nil, "a simple_one_for_one supervisor takes arguments, not a child", "bad_request" end
-    if spec ~= nil and type(spec) ~= "table" then return nil, "the arguments must be a table", "bad_request" end
+    if is_spec then
+      return nil, "a simple_one_for_one supervisor takes arguments, not a child", "bad_request"
+    end
+    if spec ~= nil and type(spec) ~= "table" then
+      return nil, "the arguments must be a table", "bad_request"
+    end
     return start_simple(self, spec)
   end
   if not is_spec then return nil, "a child has a start: { start = ... }", "bad_request" end

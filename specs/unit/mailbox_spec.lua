@@ -6,8 +6,8 @@ local in_actor, virtual = support.in_actor, support.virtual
 
 local function results(...) return table.pack(...) end
 
--- An actor that takes nothing until it is told to go (by an exit signal, which needs no place in its
--- mailbox), and then sends all it has to the test.
+-- An actor that takes nothing until it is told to go (by an exit signal, which needs no place in
+-- its mailbox), and then sends all it has to the test.
 local function trapping(mailbox)
   local pid = actor.spawn({ mailbox = mailbox }, function(parent)
     actor.trap_exit(true)
@@ -44,7 +44,8 @@ describe("a mailbox", function()
   it("holds 1024 messages and rejects the next", function()
     local pid = trapping()
     for i = 1, 1024 do assert.is_true(actor.send(pid, i)) end
-    assert.same(results(nil, ("the mailbox of %s is full"):format(pid), "mailbox_full"), results(actor.send(pid, 0)))
+    assert.same(results(nil, ("the mailbox of %s is full"):format(pid), "mailbox_full"),
+      results(actor.send(pid, 0)))
     local list = collect(pid)
     assert.equal(1024, #list)
     assert.equal(1024, list[1024])
@@ -72,12 +73,16 @@ describe("a mailbox", function()
     assert.equal("mailbox_full", select(3, actor.send(pid, 2)))
     assert.same({ 1 }, collect(pid))
     for _, capacity in ipairs { 0, -1, 2 ^ 24 + 1, 1.5, "many" } do
-      assert.has_error(function() actor.spawn({ mailbox = { capacity = capacity } }, function() end) end)
+      assert.has_error(function()
+        actor.spawn({ mailbox = { capacity = capacity } }, function() end)
+      end)
     end
     assert.has_error(function() actor.spawn({ mailbox = { capacity = 0 } }, function() end) end,
       "option 'capacity': an integer from 1 to 16777216 expected, got 0")
     assert.has_error(function() actor.spawn({ mailbox = { size = 1 } }, function() end) end)
-    assert.has_error(function() actor.spawn({ mailbox = { overflow = "drop" } }, function() end) end,
+    assert.has_error(function()
+      actor.spawn({ mailbox = { overflow = "drop" } }, function() end)
+    end,
       "option 'overflow': one of reject, block, drop_new, drop_oldest expected, got \"drop\"")
     assert.has_error(function() actor.spawn({ mailbox = 5 }, function() end) end)
     assert.equal(16777216, in_actor(function()
@@ -108,7 +113,8 @@ describe("a mailbox", function()
     for _, overflow in ipairs { "reject", "drop_new", "drop_oldest", "block" } do
       local counted = in_actor(function(policy)
         local watched = {}
-        local watcher = actor.spawn({ mailbox = { capacity = 2, overflow = policy } }, function(parent)
+        local watcher = actor.spawn({ mailbox = { capacity = 2, overflow = policy } },
+          function(parent)
           local others = actor.receive()
           for _, pid in ipairs(others) do actor.monitor(pid) end
           actor.send(parent, "watching")
@@ -147,7 +153,8 @@ describe("a mailbox", function()
     local ref = actor.monitor(pid)
     actor.exit(pid, "kill")
     support.down(ref)
-    assert.same(results(nil, "no such actor: " .. tostring(pid), "noproc"), results(actor.send(pid, 11)))
+    assert.same(results(nil, "no such actor: " .. tostring(pid), "noproc"),
+      results(actor.send(pid, 11)))
     local letters = actor.dead_letters()
     assert.equal(10, letters.total - before)
     local last = letters[#letters]
@@ -199,7 +206,8 @@ describe("a mailbox that blocks", function()
   end)
 
   it("refuses the mailbox's owner at once", function()
-    local code = support.in_actor_with({ mailbox = { capacity = 1, overflow = "block" } }, function()
+    local code = support.in_actor_with({ mailbox = { capacity = 1, overflow = "block" } },
+      function()
       actor.send(actor.self(), 1)
       return select(3, actor.send(actor.self(), 2))
     end)
@@ -224,7 +232,8 @@ describe("a mailbox that blocks", function()
 
   it("gives a last chance when there is room that it did not call for", function()
     assert.equal("true\n", virtual [[
-      local pid = actor.spawn({ mailbox = { capacity = 100, overflow = "block", timeout = "2s" } }, function()
+      local pid = actor.spawn({ mailbox = { capacity = 100, overflow = "block", timeout = "2s" } },
+        function()
         timer.sleep("1s")
         for _ = 1, 10 do actor.receive() end -- 90 are left: more than half
         timer.sleep("1h")
@@ -236,7 +245,9 @@ describe("a mailbox that blocks", function()
   end)
 
   it("tells its waiting senders when its owner ends", function()
-    local pid = actor.spawn({ mailbox = { capacity = 1, overflow = "block" } }, function() timer.sleep("1h") end)
+    local pid = actor.spawn({ mailbox = { capacity = 1, overflow = "block" } }, function()
+      timer.sleep("1h")
+    end)
     actor.send(pid, 1)
     local tasks = {}
     for i = 1, 5 do tasks[i] = actor.task(function() return actor.send(pid, i) end) end
@@ -264,7 +275,8 @@ describe("a mailbox that blocks", function()
 
   it("with many senders loses nothing", function()
     local count, senders = 200, 20
-    local pid = actor.spawn({ mailbox = { capacity = 3, overflow = "block" } }, function(parent, expected)
+    local pid = actor.spawn({ mailbox = { capacity = 3, overflow = "block" } },
+      function(parent, expected)
       local last, sum = {}, 0
       for _ = 1, expected do
         local message = actor.receive()
@@ -298,7 +310,9 @@ describe("receive", function()
 
   it("of nothing waits for ever", function()
     assert.equal("waiting 3600.0\n", virtual [[
-      local pid = actor.spawn(function(parent) actor.receive() actor.send(parent, timer.now()) end, actor.self())
+      local pid = actor.spawn(function(parent)
+        actor.receive() actor.send(parent, timer.now())
+      end, actor.self())
       timer.sleep("1h")
       actor.send(pid, 1)
       print("waiting " .. actor.receive())
@@ -418,8 +432,10 @@ describe("receive_match", function()
     assert.same({ plain = "nil", call = "userdata", exit = "system" }, kinds)
   end)
 
-  it("takes the message that it was asked about, although older ones are dropped meanwhile", function()
-    local found = support.in_actor_with({ mailbox = { capacity = 4, overflow = "drop_oldest" } }, function()
+  it("takes the message that it was asked about, although older ones are dropped meanwhile",
+    function()
+    local found = support.in_actor_with({ mailbox = { capacity = 4, overflow = "drop_oldest" } },
+      function()
       local self = actor.self()
       for i = 1, 4 do actor.send(self, i) end
       local asked = {}
@@ -441,7 +457,8 @@ describe("receive_match", function()
   end)
 
   it("does not skip what moved forward because older ones were dropped", function()
-    local found = support.in_actor_with({ mailbox = { capacity = 4, overflow = "drop_oldest" } }, function()
+    local found = support.in_actor_with({ mailbox = { capacity = 4, overflow = "drop_oldest" } },
+      function()
       local self = actor.self()
       for i = 1, 4 do actor.send(self, i) end
       timer.after("2ms", function() for i = 5, 7 do actor.send(self, i) end end)
@@ -469,7 +486,9 @@ describe("receive_match", function()
     local receiver, matcher = {}, {}
     local a = actor.task(function() while true do table.insert(receiver, (actor.receive())) end end)
     local b = actor.task(function()
-      for _ = 1, 5 do table.insert(matcher, (actor.receive_match(function(m) return m % 10 == 0 end))) end
+      for _ = 1, 5 do table.insert(matcher, (actor.receive_match(function(m)
+        return m % 10 == 0
+      end))) end
     end)
     for i = 1, 50 do
       actor.send(actor.self(), i)

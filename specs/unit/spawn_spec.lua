@@ -10,7 +10,8 @@ describe("spawn", function()
   end)
 
   it("of a module that is a function runs it", function()
-    assert.equal("normal", end_of("specs.fixtures.waiting_function", actor.self(), 1, nil, 3).reason)
+    assert.equal("normal",
+      end_of("specs.fixtures.waiting_function", actor.self(), 1, nil, 3).reason)
     assert.same({ [1] = 1, [3] = 3 }, (actor.receive("5s")))
   end)
 
@@ -18,7 +19,8 @@ describe("spawn", function()
     local down = end_of("specs.fixtures.number")
     assert.equal("error", down.reason)
     assert.equal(
-      "spawn: module 'specs.fixtures.number' is neither a function nor a table with a function 'start'",
+      "spawn: module 'specs.fixtures.number' is neither a function nor a table with a function "
+        .. "'start'",
       down.error)
   end)
 

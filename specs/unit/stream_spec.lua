@@ -29,7 +29,9 @@ describe("a stream of an actor", function()
 
   it("is read by a for loop, that ends with it", function()
     local sum = 0
-    for x in actor.stream(serve(function(stream) for i = 1, 50 do stream:write(i) end stream:close() end), 1) do
+    for x in actor.stream(serve(function(stream)
+      for i = 1, 50 do stream:write(i) end stream:close()
+    end), 1) do
       sum = sum + x
     end
     assert.equal(1275, sum)
@@ -40,7 +42,8 @@ describe("a stream of an actor", function()
       stream:write(false)
       stream:write("")
       stream:write {}
-      stream:write { ok = pcall(stream.write, stream, nil), why = select(2, pcall(stream.write, stream, nil)) }
+      stream:write { ok = pcall(stream.write, stream, nil),
+        why = select(2, pcall(stream.write, stream, nil)) }
       stream:close()
     end)
     local stream = actor.stream(server, 1)
@@ -114,7 +117,9 @@ describe("a stream of an actor", function()
     for _, credit in ipairs { 0, 65537, 1.5, "x" } do
       assert.has_error(function() actor.stream(actor.self(), 1, { credit = credit }) end)
     end
-    assert.has_error(function() actor.stream(actor.self()) end, "bad argument #2 to 'stream' (value expected)")
+    assert.has_error(function()
+      actor.stream(actor.self())
+    end, "bad argument #2 to 'stream' (value expected)")
   end)
 
   it("tells the writer at once that its reader has closed", function()
@@ -208,7 +213,8 @@ describe("a stream of an actor", function()
     end)
     local stream = actor.stream(server, 1)
     assert.equal(1, stream:read())
-    assert.same(results(nil, "the actor exited before it replied", "exited"), results(stream:read()))
+    assert.same(results(nil, "the actor exited before it replied", "exited"),
+      results(stream:read()))
     assert.matches("the writer breaks", (actor.receive("5s")).error)
   end)
 
@@ -272,7 +278,8 @@ describe("a stream of an actor", function()
       local _, req = actor.receive()
       req:reply { req:stream() }
     end)
-    assert.same({ [2] = "the caller made a call, not a stream", [3] = "bad_request" }, actor.call(server, 1))
+    assert.same({ [2] = "the caller made a call, not a stream", [3] = "bad_request" },
+      actor.call(server, 1))
   end)
 
   it("answers a request once", function()
@@ -291,7 +298,8 @@ describe("a stream of an actor", function()
   it("to nobody is noproc", function()
     local dead = actor.spawn(function() end)
     support.down(actor.monitor(dead))
-    assert.same(results(nil, "no such actor: " .. tostring(dead), "noproc"), results(actor.stream(dead, 1)))
+    assert.same(results(nil, "no such actor: " .. tostring(dead), "noproc"),
+      results(actor.stream(dead, 1)))
     assert.same(results(nil, "no such actor: nobody", "noproc"), results(actor.stream("nobody", 1)))
   end)
 
@@ -384,7 +392,9 @@ describe("a stream of an actor", function()
   end)
 
   it("carries requests, which can be answered", function()
-    local caller = actor.spawn(function(to, parent) actor.send(parent, { actor.call(to, "question") }) end,
+    local caller = actor.spawn(function(to, parent)
+      actor.send(parent, { actor.call(to, "question") })
+    end,
       actor.self(), actor.self())
     local _, question = actor.receive("5s")
     local server = serve(function(stream)
@@ -413,7 +423,8 @@ describe("a stream of an actor", function()
 
   it("is refused as an argument that is none", function()
     local stream = actor.stream(serve(function(s) s:read() s:close() end), 1)
-    assert.has_error(function() stream.read({}) end, "bad argument #1 to 'read' (stream expected, got table)")
+    assert.has_error(function() stream.read({}) end,
+      "bad argument #1 to 'read' (stream expected, got table)")
     assert.has_error(function() stream.write() end)
     assert.matches("^stream: ", tostring(stream))
     stream:close()

@@ -34,7 +34,8 @@ describe("sleep", function()
     end
     assert.has_error(function() timer.sleep() end)
     assert.has_error(function() timer.sleep("soon") end,
-      "bad argument #1 to 'sleep' (a duration (seconds, or text like \"250ms\", \"1m30s\") expected, got \"soon\")")
+      "bad argument #1 to 'sleep' (a duration (seconds, or text like \"250ms\", \"1m30s\") "
+        .. "expected, got \"soon\")")
     assert.has_error(function() timer.sleep(1e12) end) -- past a hundred years
   end)
 
@@ -208,7 +209,8 @@ describe("with_timeout", function()
       local caught = 0
       local value, _, code = timer.with_timeout("1s", function()
         for _ = 1, 2 do
-          if not pcall(timer.sleep, "10s") then caught = caught + 1 end -- sticky: the second one, too
+          -- Sticky: the second one, too.
+          if not pcall(timer.sleep, "10s") then caught = caught + 1 end
         end
         return "a success?"
       end)
@@ -292,7 +294,8 @@ describe("with_timeout", function()
 
   it("leaves the order of sends alone that it cancelled", function()
     assert.equal("1 3\n", virtual [[
-      local sink = actor.spawn({ mailbox = { capacity = 1, overflow = "block", timeout = "1h" } }, function(parent)
+      local sink = actor.spawn({ mailbox = { capacity = 1, overflow = "block", timeout = "1h" } },
+        function(parent)
         timer.sleep("10s")
         local list = {}
         for i = 1, 2 do list[i] = actor.receive() end
@@ -381,9 +384,11 @@ describe("the clock", function()
     assert.is_true(math.abs(timer.unix() - os.time()) < 3600)
   end)
 
-  it("begins at zero in virtual time, at the start of 2000, for os.time, os.date and os.clock as well", function()
+  it("begins at zero in virtual time, at the start of 2000, for os.time, os.date and os.clock as "
+    .. "well", function()
     assert.equal("0 946684800 946684800 2000-01-01 0 3600.0 946688400 01:00 3600.0\n", virtual [[
-      io.write(timer.now(), " ", timer.unix(), " ", os.time(), " ", os.date("!%Y-%m-%d"), " ", os.clock(), " ")
+      io.write(timer.now(), " ", timer.unix(), " ", os.time(), " ", os.date("!%Y-%m-%d"), " ",
+        os.clock(), " ")
       timer.sleep("1h")
       print(timer.now() .. " " .. os.time() .. " " .. os.date("!%H:%M") .. " " .. os.clock())
     ]])
@@ -391,7 +396,9 @@ describe("the clock", function()
 
   it("stands still while something can run", function()
     assert.equal("0.0\n", virtual [[
-      local peer = actor.spawn(function() for _ = 1, 10000 do actor.send((actor.receive()), 1) end end)
+      local peer = actor.spawn(function()
+        for _ = 1, 10000 do actor.send((actor.receive()), 1) end
+      end)
       timer.after("1ms", function() end)
       for _ = 1, 10000 do actor.send(peer, actor.self()) actor.receive() end
       print(timer.now())
