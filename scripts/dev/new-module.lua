@@ -8,8 +8,9 @@
 --   specs/unit/NAME_spec.lua   a spec of the module
 --   docs/NAME.md               its page
 --
--- enters the module and its class in runtime/bind/modules.c, and makes the reference in docs/modules
--- again. Nothing that exists is overwritten. docs/extending.md walks through what it wrote.
+-- enters the module and its class in runtime/bind/modules.c, and makes the reference in
+-- docs/modules again. Nothing that exists is overwritten. docs/extending.md walks through what it
+-- wrote.
 
 local TEMPLATES = "scripts/dev/new-module/"
 local MODULES = "runtime/bind/modules.c"
