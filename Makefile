@@ -161,7 +161,8 @@ c-test: $(out)/c-tests
 
 # A release build is the one that ./perilune points to; the others are run where they lie.
 perilune_here := $(if $(has_cli),$(if $(SANITIZER),$(out)/perilune,build))
-test: $(out)/c-tests $(if $(filter SPECS,$(PARTS)),$(perilune_here)) | build/.deps-test ## C tests and specs
+perilune_tested := $(if $(filter SPECS,$(PARTS)),$(perilune_here))
+test: $(out)/c-tests $(perilune_tested) | build/.deps-test ## C tests and specs
 	$(if $(has_cli),,@echo '  specs are left out: there is no runtime/cli in this tree yet')
 	$(quiet)scripts/dev/test.sh $(out) $(PARTS)
 

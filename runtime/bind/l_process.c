@@ -395,8 +395,8 @@ static int l_create(lua_State *L) {
 
 static int started(lua_State *L, int status, lua_KContext context);
 
-/* Waits until it runs: true; or it cannot. It may have come so far, or have ended, since _create: the
- * task may have been pre-empted in between. */
+/* Waits until it runs: true; or it cannot. It may have come so far, or have ended, since _create:
+ * the task may have been pre-empted in between. */
 static int await_start(lua_State *L, box *b) {
     if (b->process == NULL) return push_closed(L);
     if (b->process->state == PN_PROCESS_FAILED) return push_start_error(L, 1, b->process->err);

@@ -50,9 +50,9 @@ static void *allocate_surely(pn_ledger *ledger, void *block, size_t old_size, si
     return result;
 }
 
-/* A finalizer that cannot be called, for want of a little stack, is never called again, and what its
- * object holds outside is lost: so finalizers may pass the limit by a little. The collector takes no
- * orders while it calls one. */
+/* A finalizer that cannot be called, for want of a little stack, is never called again, and what
+ * its object holds outside is lost: so finalizers may pass the limit by a little. The collector
+ * takes no orders while it calls one. */
 static bool may_overdraw(const pn_lua *lua, size_t old_size, size_t new_size) {
     if (new_size > FINALIZER_BYTES || lua->to_refuse > 0 || lua->L == NULL) return false;
     if (lua_gc(lua->L, LUA_GCCOUNT) >= 0) return false;

@@ -33,9 +33,9 @@ void pn_heap_destroy(pn_heap *heap);
 size_t pn_heap_system_bytes(const pn_heap *heap);
 
 /* Fault injection, for builds with PN_FAULTS (elsewhere these do nothing and return 0): the n-th
- * allocation that may fail, counted from now over all threads, fails; 0 turns it off. Of a run, so many
- * fail one after the other: a second refusal is what Lua does not recover from by collecting garbage.
- * pn_heap_fault_count counts the attempts since then. */
+ * allocation that may fail, counted from now over all threads, fails; 0 turns it off. Of a run, so
+ * many fail one after the other: a second refusal is what Lua does not recover from by collecting
+ * garbage. pn_heap_fault_count counts the attempts since then. */
 void pn_heap_fail_at(pn_heap *heap, uint64_t n);
 void pn_heap_fail_run(pn_heap *heap, uint64_t n, uint64_t length);
 uint64_t pn_heap_fault_count(const pn_heap *heap);

@@ -209,7 +209,8 @@ TEST(process_has_its_folder_environment_and_signals) {
         /* 32 and 33 are libc's own: posix_spawn leaves them ignored, as under make, and nobody may
          * change that. */
         .argv = shell("pwd; echo $COLOUR$HOME; grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2 |"
-                      " sed -E 's/^0000000[01][08]0000000$/0000000000000000/'; ls /proc/self/fd | wc -l"),
+                      " sed -E 's/^0000000[01][08]0000000$/0000000000000000/';"
+                      " ls /proc/self/fd | wc -l"),
         .env = env,
         .cwd = "/usr",
     };

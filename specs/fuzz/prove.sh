@@ -22,8 +22,8 @@ mkdir -p "$out"
 # What a harness may use, as an archive, so that each takes what it needs.
 archive=$out/engines.a
 rm -f "$archive"
-for source in runtime/base/*.c runtime/memory/*.c runtime/core/*.c runtime/net/*.c runtime/load/*.c \
-              runtime/lua/*.c runtime/bind/*.c \
+for source in runtime/base/*.c runtime/memory/*.c runtime/core/*.c runtime/net/*.c \
+              runtime/load/*.c runtime/lua/*.c runtime/bind/*.c \
               /usr/share/llhttp/api.c /usr/share/llhttp/http.c /usr/share/llhttp/llhttp.c; do
   [ -e "$source" ] || continue
   object=$out/$(echo "$source" | tr / _).o
