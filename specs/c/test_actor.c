@@ -2,6 +2,7 @@
  * Actors of a C behaviour: births, messages, links and monitors, names, mailboxes at their limits,
  * order, and that a runtime leaves nothing behind (destroy asserts it).
  */
+#include <dirent.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,51 @@ static void ping_pong(unsigned workers, int on) {
 TEST(ping_pong_on_one_worker) { ping_pong(1, -1); }
 
 TEST(ping_pong_across_workers) { ping_pong(2, 1); }
+
+/* ---- two runtimes side by side, one stopped while both are busy ---- */
+
+static void storm_start(pn_actor *self, void *context) {
+    pn_pid *peer = context;
+    *peer = spawn_on(self, self->worker, &echo_script, 1);
+    for (int64_t i = 0; i < 100; i++) send_int(self, *peer, i);
+}
+
+/* For ever, until the other end or this one has gone. */
+static void storm_message(pn_actor *self, pn_msg *msg, void *context) {
+    const pn_pid *peer = context;
+    send_int(self, *peer, take_int(self, msg));
+}
+
+static int count_entries(const char *path) {
+    DIR *folder = opendir(path);
+    CHECK(folder != NULL);
+    int count = 0;
+    while (readdir(folder) != NULL) count++;
+    closedir(folder);
+    return count;
+}
+
+TEST(two_runtimes_are_busy_and_one_is_stopped) {
+    finish(begin(1)); /* libuv opens a pipe for all loops, once */
+    int threads = count_entries("/proc/self/task"), files = count_entries("/proc/self/fd");
+    pn_runtime *stormy = begin(2);
+    pn_pid peer;
+    script storm = {storm_start, storm_message, &peer, NULL};
+    pn_job job = {.run = root_job, .context = &storm};
+    pn_worker_post(&stormy->workers[0], &job);
+    ping_pong(2, 1);
+    pn_runtime *other = begin(2);
+    pinger p = {.on = 1};
+    script root = {ping_start, ping_message, &p, NULL};
+    pn_runtime_stop(stormy);
+    CHECK_INT(pn_runtime_count(stormy, offsetof(pn_counts, sent)), >, 1000);
+    pn_runtime_destroy(stormy);
+    run_root(other, &root); /* and goes on as if nothing had been */
+    CHECK_EQ(p.next, ROUNDS);
+    finish(other);
+    CHECK_EQ(count_entries("/proc/self/task"), threads);
+    CHECK_EQ(count_entries("/proc/self/fd"), files);
+}
 
 /* ---- a tree of links dies from the root, all reasons arrive, nothing is left ---- */
 
