@@ -19,6 +19,7 @@
 #include "bench/c/bench.h"
 #include "cli/cli.h"
 #include "core/json.h"
+#include "lua/args.h"
 
 #define FIGURES_MAX   64
 #define RUNS_MAX      1000
@@ -288,6 +289,18 @@ static bool is_known(const char *name, const suite *suites, int count) {
     return false;
 }
 
+static int unknown_bench(const char *name, const suite *suites, int count) {
+    const char *names[SUITES_MAX + 1];
+    for (int i = 0; i < count; i++) names[i] = suites[i].name;
+    names[count] = NULL;
+    const char *near = pn_nearest(name, names);
+    if (near == NULL) {
+        return pn_usage_error(&pn_command_bench, "no benchmark %s (--list shows them)", name);
+    }
+    return pn_usage_error(&pn_command_bench,
+                          "no benchmark %s, did you mean %s? (--list shows them)", name, near);
+}
+
 static const char *set_runs(void *context, const char *value) {
     uint64_t n;
     if (pn_parse_count(value, 1, RUNS_MAX, &n) != NULL)
@@ -378,7 +391,7 @@ static int run(int argc, char **argv) {
     if (first < 0) return first == -2 ? PN_STATUS_OK : PN_STATUS_USAGE;
     for (int i = first; i < argc; i++) {
         if (is_known(argv[i], suites, count)) continue;
-        return pn_usage_error(&pn_command_bench, "no benchmark %s (--list shows them)", argv[i]);
+        return unknown_bench(argv[i], suites, count);
     }
     for (int i = 0; o.list && i < count; i++) printf("%-14s %s\n", suites[i].name, suites[i].about);
     if (o.list) return PN_STATUS_OK;

@@ -44,19 +44,33 @@ static int unknown_command(const char *name) {
     return PN_STATUS_USAGE;
 }
 
+/* For commands without flags: where their arguments begin, or -1, -2. */
+static int read_no_flags(const pn_command *command, int argc, char **argv) {
+    const pn_flag *const tables[] = {NULL};
+    void *const contexts[] = {NULL};
+    return pn_flags_read(command, argc, argv, tables, contexts);
+}
+
 static int run_help(int argc, char **argv) {
-    if (argc < 2) {
+    int first = read_no_flags(&pn_command_help, argc, argv);
+    if (first < 0) return first == -2 ? PN_STATUS_OK : PN_STATUS_USAGE;
+    if (first == argc) {
         print_overview(stdout);
         return PN_STATUS_OK;
     }
-    const pn_command *command = find_command(argv[1]);
-    if (command == NULL) return unknown_command(argv[1]);
+    if (first < argc - 1) {
+        return pn_usage_error(&pn_command_help, "one command at most was expected");
+    }
+    const pn_command *command = find_command(argv[first]);
+    if (command == NULL) return unknown_command(argv[first]);
     fputs(command->usage, stdout);
     return PN_STATUS_OK;
 }
 
 static int run_version(int argc, char **argv) {
-    (void)argc, (void)argv;
+    int first = read_no_flags(&pn_command_version, argc, argv);
+    if (first < 0) return first == -2 ? PN_STATUS_OK : PN_STATUS_USAGE;
+    if (first < argc) return pn_usage_error(&pn_command_version, "takes no arguments");
     printf("perilune " PN_VERSION " (%s, libuv %s)\n", LUA_RELEASE, uv_version_string());
     return PN_STATUS_OK;
 }
@@ -82,7 +96,10 @@ int main(int argc, char **argv) {
         return PN_STATUS_USAGE;
     }
     const char *name = argv[1];
-    if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) name = "help";
+    if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {
+        print_overview(stdout);
+        return PN_STATUS_OK;
+    }
     if (strcmp(name, "-v") == 0 || strcmp(name, "--version") == 0) name = "version";
     const pn_command *command = find_command(name);
     if (command == NULL) return unknown_command(name);

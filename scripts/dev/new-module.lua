@@ -8,8 +8,9 @@
 --   specs/unit/NAME_spec.lua   a spec of the module
 --   docs/NAME.md               its page
 --
--- and enters the module and its class in runtime/bind/modules.c. Nothing that exists is
--- overwritten. docs/extending.md walks through what it wrote.
+-- enters the module and its class in runtime/bind/modules.c, and makes the reference in
+-- docs/modules again. Nothing that exists is overwritten. docs/extending.md walks through what it
+-- wrote.
 
 local TEMPLATES = "scripts/dev/new-module/"
 local MODULES = "runtime/bind/modules.c"
@@ -46,9 +47,18 @@ local function write(path, text)
   print("  wrote " .. path)
 end
 
+-- The scaffold has a local variable of that name.
+local KEYWORDS = {}
+for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
+  return then true until while]]):gmatch("%a+") do KEYWORDS[word] = true end
+
 local function check_name(name)
   if not name or not name:match("^[a-z][a-z0-9_]*$") or #name > 32 then
     fail("a name is 1 to 32 of a-z, 0-9 and _, beginning with a letter; got %s", tostring(name))
+  end
+  if KEYWORDS[name] then fail("%s is a word of Lua", name) end
+  if read(MODULES):find(('"perilune.%s"'):format(name), 1, true) then
+    fail("there is a module perilune.%s already", name)
   end
   for _, file in ipairs(FILES) do
     local path = file[2]:gsub("NAME", name)
@@ -86,5 +96,6 @@ for _, file in ipairs(FILES) do
   write((file[2]:gsub("NAME", name)), fill(read(TEMPLATES .. file[1]), name))
 end
 enter_module(name)
+if not os.execute("lua5.4 scripts/dev/docs.lua docs/api/*.lua") then fail("`make docs` failed") end
 print(("`make` builds it; `make c-test TESTS=test_%s` and `./perilune test specs/unit/%s_spec.lua` "
   .. "test it;\ndocs/extending.md says what each file is for."):format(name, name))

@@ -1,9 +1,9 @@
 -- internal: what `perilune test` runs: busted's own runner, with an eye on what a test leaves.
 --
--- A test that began actors, timers, tasks or servers and did not end them has them ended after it,
--- and is named on stderr. What is begun outside a test (in setup, at file level) may live until the
--- end of its file. An actor counts as begun by a test if its parents go back to the test and not to
--- an actor that was there before.
+-- A test that, with its before_each and after_each, began actors, timers, tasks or servers and did
+-- not end them has them ended after it, and is named on stderr. What is begun outside a test (in
+-- setup, at file level) may live until the end of its file. An actor counts as begun by a test if
+-- its parents go back to the test and not to an actor that was there before.
 
 local actor = require "perilune.actor"
 local leftovers = require "perilune.leftovers"
@@ -89,8 +89,37 @@ local farewell <close> = setmetatable({}, { __close = function() -- luacheck: ig
   if current then io.stderr:write(("perilune test: the run ended in %s\n"):format(current)) end
 end })
 
-local function watch(busted)
-  local files, tests = {}, {}
+local tests = {} -- the moments from which on things are the running test's
+
+-- A test, with its before_each and after_each around it.
+local function run_test(busted, executor, element)
+  current = full_name(busted, element)
+  actor.trap_exit(true)
+  table.insert(tests, moment())
+  executor(element)
+  clean_up(table.remove(tests), current)
+  empty_mailbox()
+  current = nil
+end
+
+local function watch_tests(busted)
+  local register, safe = busted.register, busted.safe
+  function busted.register(descriptor, executor, ...)
+    if descriptor ~= "it" or type(executor) ~= "function" then
+      return register(descriptor, executor, ...)
+    end
+    return register(descriptor, function(element) run_test(busted, executor, element) end, ...)
+  end
+  -- A lazy setup runs within the first test that needs it: what it begins is not the test's.
+  local function passed(descriptor, ...)
+    if descriptor == "lazy_setup" and #tests > 0 then tests[#tests] = moment() end
+    return ...
+  end
+  function busted.safe(descriptor, ...) return passed(descriptor, safe(descriptor, ...)) end
+end
+
+local function watch_files(busted)
+  local files = {}
   busted.subscribe({ "file", "start" }, function(element)
     table.insert(files, moment())
     return nil, true, element
@@ -98,18 +127,6 @@ local function watch(busted)
   busted.subscribe({ "file", "end" }, function(element)
     clean_up(table.remove(files), full_name(busted, element))
     empty_mailbox()
-    return nil, true
-  end)
-  busted.subscribe({ "test", "start" }, function(element)
-    current = full_name(busted, element)
-    actor.trap_exit(true)
-    table.insert(tests, moment())
-    return nil, true
-  end, { priority = 1 })
-  busted.subscribe({ "test", "end" }, function(element)
-    clean_up(table.remove(tests), full_name(busted, element))
-    empty_mailbox()
-    current = nil
     return nil, true
   end)
 end
@@ -133,7 +150,8 @@ local function load_busted()
   end
   package.loaded["busted.core"] = function(...)
     local busted = core(...)
-    watch(busted)
+    watch_files(busted)
+    watch_tests(busted)
     return busted
   end
 end

@@ -1,8 +1,8 @@
 /*
  * Every allocation of Lua actors' lives fails once, and once together with the one after it, which
  * Lua does not recover from. Goal: an error each time, or the right result; never a crash or a
- * hang, nothing left behind (destroy asserts it). Method: a runtime of one worker runs a script as its actor; the
- * n-th allocation fails, n going up until nothing fails any more.
+ * hang, nothing left behind (destroy asserts it). Method: a runtime of one worker runs a script as
+ * its actor; the n-th allocation fails, n going up until nothing fails any more.
  *
  * Needs a build with PN_FAULTS.
  */

@@ -69,7 +69,7 @@ end
 
 local function run(folder, command)
   local shell <close> = assert(process.spawn {
-    "/bin/sh", "-c", "perilune() { \"$PERILUNE\" \"$@\"; }\n" .. command .. " 2>&1",
+    "/bin/sh", "-c", "perilune() { \"$PERILUNE\" \"$@\"; }\n{ " .. command .. "\n} 2>&1",
     cwd = folder, env = { PERILUNE = PERILUNE, PATH = os.getenv("PATH") },
   })
   assert(shell:wait("120s"))
@@ -107,6 +107,14 @@ describe("the pages for newcomers", function()
   end
 
   it("docs/start-here.md", function() assert.equal(7, check_page("docs/start-here.md")) end)
+
+  -- How many commands each page shows.
+  local pages = { process = 2, luv = 1, json = 1, log = 1, testing = 1, cli = 4 }
+  for _, page in ipairs { "process", "luv", "json", "log", "testing", "cli" } do
+    it(("docs/%s.md"):format(page), function()
+      assert.equal(pages[page], check_page(("docs/%s.md"):format(page)))
+    end)
+  end
 
   it("docs/load.md", function() assert.equal(2, check_page("docs/load.md")) end)
 

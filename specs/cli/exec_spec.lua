@@ -257,7 +257,7 @@ describe("exec's signals", function()
     local result = shell(([[
       out=$(mktemp)
       %s exec %s >$out & pid=$!
-      until grep -q ready $out; do sleep 0.01; done
+      for i in $(seq 3000); do grep -q ready $out && break; sleep 0.01; done
       %s
       wait $pid; code=$?
       cat $out; rm $out
@@ -303,7 +303,7 @@ describe("exec's signals", function()
       end })
       timer.sleep("1h")
     ]], [[kill -INT $pid
-      until grep -q close $out; do sleep 0.01; done
+      for i in $(seq 3000); do grep -q close $out && break; sleep 0.01; done
       kill -INT $pid]]))
   end)
 end)

@@ -135,7 +135,6 @@ describe("a supervisor", function()
   end)
 
   describe("restarts", function()
-    local it = support.tidy(it)
 
     local function after(restart, how)
       local supervisor = actor.supervisor { children = { spec("a", { restart = restart }) } }
@@ -405,7 +404,6 @@ describe("a supervisor", function()
   end)
 
   describe("that cannot start", function()
-    local it = support.tidy(it)
 
     it("says why, stops what it had started, and does not take its caller along", function()
       actor.trap_exit(false)
