@@ -147,7 +147,7 @@ static void fail_all(const char *name, const char *script, bool stops_early) {
             survived += has_failed && !harm;
         }
         fprintf(stderr, "  %s: %llu allocations failed%s, %llu of them without harm\n", name,
-                (unsigned long long)(harmed + survived), length == 2 ? " with the next" : "",
+                (unsigned long long)harmed + survived, length == 2 ? " with the next" : "",
                 (unsigned long long)survived);
         CHECK_INT(harmed + survived, >, 0);
     }
@@ -319,4 +319,77 @@ TEST(faults_shutdown) {
              "actor.send(actor.info().parent, 'waiting')\n"
              "actor.receive()\n",
              true);
+}
+
+/* Client and server share the memory that runs out: what the server then cannot do, the client is
+ * told by a status or by the end of the connection. */
+static const char http_script[] =
+    "local http = require 'perilune.http'\n"
+    "local timer = require 'perilune.timer'\n"
+    "local server, why = http.serve { routes = {\n"
+    "  ['GET /hello'] = function() return 200, 'hello' end,\n"
+    "  ['GET /moved'] = function() return 302, nil, { Location = '/hello' } end,\n"
+    "  ['POST /items/:id'] = function(req)\n"
+    "    return 201, { id = req.params.id, got = req:json('a'), q = req.query.q }, { ['X-A'] = 1 "
+    "}\n"
+    "  end,\n"
+    "  ['GET /large'] = function() return 200, ('x'):rep(100000) end,\n"
+    "  ['GET /pieces'] = function(_, res)\n"
+    "    local out = res:stream()\n"
+    "    for i = 1, 5 do assert(out:write(('y'):rep(1000))) end\n"
+    "  end,\n"
+    "  ['GET /events'] = function(_, res) assert(res:sse():write { data = 'tick', id = '1' }) "
+    "end,\n"
+    "  ['PUT /upload'] = { stream = true, handler = function(req)\n"
+    "    local size = 0\n"
+    "    for piece in req.body do size = size + #piece end\n"
+    "    return 200, tostring(size)\n"
+    "  end },\n"
+    "} }\n"
+    "assert(server, why)\n"
+    "local url = server.url\n"
+    "local gave_up = { eof = true, bad_http = true, ECONNRESET = true, [500] = true, [503] = true "
+    "}\n"
+    "local function ask(status, method, path, options)\n"
+    "  local res, err, code = http.request(method, url .. path, options)\n"
+    "  if gave_up[code] or gave_up[res.status] then error('no memory at the server') end\n"
+    "  if err then error(err) end\n"
+    "  if res.status ~= status then error(path .. res.status) end\n"
+    "  return res\n"
+    "end\n"
+    "assert(ask(200, 'GET', '/hello').body == 'hello')\n"
+    "assert(ask(200, 'GET', '/moved').url == url .. '/hello')\n"
+    "local made = ask(201, 'POST', '/items/7', { json = { a = 1 }, query = { q = 'a b' },\n"
+    "  headers = { ['X-B'] = { 1, 2 } }, cookies = { c = 1 }, tags = { t = 'x' }, name = 'post' "
+    "})\n"
+    "assert(made:json('got') == 1 and made:json('q') == 'a b' and made.headers['x-a'] == '1')\n"
+    "assert(#ask(200, 'GET', '/large').body == 100000)\n"
+    "local res = ask(200, 'GET', '/pieces', { stream = true })\n"
+    "local size = 0\n"
+    "repeat\n"
+    "  local piece, err, code = res.body:read()\n"
+    "  if gave_up[code] then error('no memory at the server') end\n"
+    "  if err then error(err) end\n"
+    "  size = size + #(piece or '')\n"
+    "until not piece\n"
+    "assert(size == 5000)\n"
+    "assert(ask(200, 'GET', '/events').body == 'id: 1\\ndata: tick\\n\\n')\n"
+    "local left = 3\n"
+    "assert(ask(200, 'PUT', '/upload', { body = function()\n"
+    "  left = left - 1\n"
+    "  if left >= 0 then return ('z'):rep(1000) end\n"
+    "end }).body == '3000')\n"
+    "local answers = http.batch { a = url .. '/hello', b = url .. '/hello' }\n"
+    "for _, answer in pairs(answers) do\n"
+    "  if gave_up[answer.status] or (answer.error or ''):find('server closed') then\n"
+    "    error('no memory at the server')\n"
+    "  end\n"
+    "  if answer.error then error(answer.error) end\n"
+    "  assert(answer.body == 'hello')\n"
+    "end\n"
+    "server:close()\n";
+
+TEST(faults_http) {
+    need_faults();
+    fail_all("http", http_script, false);
 }

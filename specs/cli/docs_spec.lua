@@ -107,6 +107,7 @@ describe("the pages for newcomers", function()
   end
 
   it("docs/start-here.md", function() assert.equal(7, check_page("docs/start-here.md")) end)
+  it("docs/actors.md", function() assert.equal(3, check_page("docs/actors.md")) end)
 
   -- How many commands each page shows.
   local pages = { process = 2, luv = 1, json = 1, log = 1, testing = 1, cli = 4 }

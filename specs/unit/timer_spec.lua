@@ -209,7 +209,7 @@ describe("with_timeout", function()
       local caught = 0
       local value, _, code = timer.with_timeout("1s", function()
         for _ = 1, 2 do
-          -- Sticky: the second one, too.
+          -- sticky: the second one, too
           if not pcall(timer.sleep, "10s") then caught = caught + 1 end
         end
         return "a success?"
@@ -396,9 +396,8 @@ describe("the clock", function()
 
   it("stands still while something can run", function()
     assert.equal("0.0\n", virtual [[
-      local peer = actor.spawn(function()
-        for _ = 1, 10000 do actor.send((actor.receive()), 1) end
-      end)
+      local peer = actor.spawn(function() for _ = 1,
+        10000 do actor.send((actor.receive()), 1) end end)
       timer.after("1ms", function() end)
       for _ = 1, 10000 do actor.send(peer, actor.self()) actor.receive() end
       print(timer.now())
