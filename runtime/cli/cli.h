@@ -69,7 +69,7 @@ typedef struct pn_host {
     uint64_t seed;
     bool has_seed, is_virtual, gc_stress;
     bool keeps_series; /* metrics take any selector: in tests, where it may cost time */
-    uint32_t stuck_ms; /* 0: the default */
+    uint32_t stuck_ms, close_ms; /* 0: the defaults */
     pn_log log;
     char *script_path; /* for package.path and arg[0]; NULL */
     /* the host's own */

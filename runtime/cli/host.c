@@ -307,24 +307,30 @@ static void set_search_path(pn_host *host) {
     }
 }
 
-/* For tests and the impatient: how long a turn may be stuck, as a duration; and a collector that
- * works at every chance. False, after saying what is wrong, for a value that is none. */
-static bool read_environment(pn_host *host) {
-    const char *limit = getenv("PERILUNE_STUCK_LIMIT"), *gc = getenv("PERILUNE_GC");
+/* A duration in the environment; 0 where there is none. False for a value that is none. */
+static bool read_limit(const char *name, uint32_t *ms) {
+    const char *text = getenv(name);
     uint64_t ns = 0;
-    if (limit != NULL && (pn_units_parse_duration(limit, strlen(limit), &ns) != 0 ||
-                          ns < PN_NS_PER_MS || ns / PN_NS_PER_MS > UINT32_MAX)) {
-        fprintf(stderr,
-                "perilune: PERILUNE_STUCK_LIMIT: a duration of 1ms to 49 days was expected, got "
-                "\"%s\"\n",
-                limit);
+    if (text != NULL && (pn_units_parse_duration(text, strlen(text), &ns) != 0 ||
+                         ns < PN_NS_PER_MS || ns / PN_NS_PER_MS > UINT32_MAX)) {
+        fprintf(stderr, "perilune: %s: a duration of 1ms to 49 days was expected, got \"%s\"\n",
+                name, text);
         return false;
     }
+    *ms = (uint32_t)(ns / PN_NS_PER_MS);
+    return true;
+}
+
+/* For tests and the impatient: how long a turn may be stuck, and how long what ends may take; and a
+ * collector that works at every chance. False, after saying what is wrong. */
+static bool read_environment(pn_host *host) {
+    const char *gc = getenv("PERILUNE_GC");
+    if (!read_limit("PERILUNE_STUCK_LIMIT", &host->stuck_ms)) return false;
+    if (!read_limit("PERILUNE_CLOSE_LIMIT", &host->close_ms)) return false;
     if (gc != NULL && strcmp(gc, "stress") != 0) {
         fprintf(stderr, "perilune: PERILUNE_GC: only \"stress\" is known, got \"%s\"\n", gc);
         return false;
     }
-    host->stuck_ms = (uint32_t)(ns / PN_NS_PER_MS);
     host->gc_stress = gc != NULL;
     return true;
 }
@@ -338,6 +344,7 @@ static int open_runtime(pn_host *host) {
         .keeps_series = host->keeps_series,
         .seed = host->seed,
         .stuck_ms = host->stuck_ms,
+        .close_ms = host->close_ms,
         .takes_signals = true,
         .log = &host->log,
         .context = host,

@@ -17,6 +17,7 @@ static void complete_options(pn_runtime_options *o) {
     if (o->is_virtual) o->workers = 1;
     if (o->slice_ms == 0) o->slice_ms = o->is_virtual ? PN_SLICE_MS_VIRTUAL : PN_SLICE_MS_DEFAULT;
     if (o->stuck_ms == 0) o->stuck_ms = PN_STUCK_MS_DEFAULT;
+    if (o->close_ms == 0) o->close_ms = PN_CLOSE_MS_DEFAULT;
     if (o->on_stuck == NULL) o->on_stuck = default_on_stuck;
     if (o->on_signal == NULL) o->on_signal = default_on_signal;
 }

@@ -20,6 +20,7 @@
 #define PN_SLICE_MS_DEFAULT  10
 #define PN_SLICE_MS_VIRTUAL  1000 /* real time must not tell on a run that is to repeat itself */
 #define PN_STUCK_MS_DEFAULT  30000
+#define PN_CLOSE_MS_DEFAULT  5000
 
 typedef struct pn_runtime_options {
     unsigned workers; /* 0: one a core */
@@ -28,6 +29,7 @@ typedef struct pn_runtime_options {
     uint64_t seed;
     uint32_t slice_ms; /* 0: the defaults */
     uint32_t stuck_ms;
+    uint32_t close_ms; /* for what an actor that ends still has to run */
     bool no_spin;
     bool keeps_series;  /* any selector of any metric can be asked for: for tests, not for load */
     bool takes_signals; /* SIGINT and SIGTERM go to on_signal */

@@ -186,22 +186,39 @@ static bool is_tick(pn_worker *worker) {
     return PN_UNLIKELY(atomic_load_explicit(&worker->tick, memory_order_relaxed));
 }
 
-static void run_batch(pn_worker *worker) {
+/* Returns the actor whose turn was ended by a tick, where it has more to do: it is the last of the
+ * run queue. */
+static pn_actor *run_batch(pn_worker *worker) {
+    pn_list *link = NULL;
     for (int i = 0; i < BATCH && !is_tick(worker); i++) {
-        pn_list *link = pn_list_pop(&worker->run_queue);
+        link = pn_list_pop(&worker->run_queue);
         if (link == NULL) break;
         worker->run_count--;
         run_one(worker, PN_CONTAINER(link, pn_actor, run_link));
     }
     atomic_store_explicit(&worker->load, worker->run_count, memory_order_relaxed);
+    bool is_cut = is_tick(worker) && link != NULL && worker->run_queue.prev == link;
+    return is_cut ? PN_CONTAINER(link, pn_actor, run_link) : NULL;
 }
 
-static void poll_now(pn_worker *worker, uint64_t wait_ms) {
+static void poll_now(pn_worker *worker) {
     atomic_store_explicit(&worker->tick, false, memory_order_relaxed);
     begin_turn(
         worker); /* callbacks are watched too; a blocking wait is not a turn, see sleep_now */
-    pn_io_turn(&worker->io, wait_ms);
+    pn_io_turn(&worker->io, 0);
     end_turn(worker);
+}
+
+/* Whom the poll and the inbox find ready comes before the actor whose turn was cut short: behind
+ * it, in the run queue, it would wait for another slice. */
+static void poll_after(pn_worker *worker, pn_actor *cut_short) {
+    if (cut_short != NULL) {
+        pn_list_remove(&cut_short->run_link);
+        worker->run_count--;
+    }
+    poll_now(worker);
+    if (cut_short != NULL) pn_worker_drain(worker);
+    if (cut_short != NULL && cut_short->exit == NULL) pn_actor_wake(cut_short);
 }
 
 static bool has_mail(pn_worker *worker) {
@@ -280,7 +297,7 @@ static void loop(pn_worker *worker) {
             end_all(worker);
         }
         reap_ended(worker);
-        run_batch(worker);
+        pn_actor *cut_short = run_batch(worker);
         if (worker->outbox_mask != 0) pn_worker_flush(worker);
         if (!is_runnable(worker)) {
             if (has_mail(worker) || may_leave(worker)) continue;
@@ -290,7 +307,7 @@ static void loop(pn_worker *worker) {
         }
         uint64_t now = pn_clock_real_ns();
         if (!wants_poll(worker, now, polled_ns, &batches)) continue;
-        poll_now(worker, 0);
+        poll_after(worker, cut_short);
         polled_ns = now;
     }
 }

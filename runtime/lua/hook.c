@@ -34,7 +34,7 @@ void pn_hook_interrupt(pn_lua *lua) {
 }
 
 void pn_hook_kill(pn_lua *lua) {
-    if (!lua->is_killed) lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
+    if (!lua->is_killed) pn_lua_limit_close(lua);
     lua->is_killed = true;
     if (lua->running != NULL) lua_sethook(lua->running, on_hook, ANY_EVENT, 1);
 }

@@ -208,7 +208,7 @@ static void begin_closing(pn_lua *lua) {
     lua->is_closing = true;
     lua->is_killed = false;
     actor->ledger.limit_bytes = INT64_MAX; /* the way out needs a little */
-    lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
+    pn_lua_limit_close(lua);
     pn_streams_close(lua);
     pn_tasks_close(lua);
     close_handles(lua);

@@ -29,8 +29,7 @@ typedef struct pn_team pn_team;
 
 #define PN_LUA_PARKED       ((uintptr_t)1)
 #define PN_LUA_MARKS        ((uintptr_t)7)
-#define PN_CLOSE_BUDGET_NS  (5 * PN_NS_PER_S) /* for close variables and finalizers of the dead */
-#define PN_TURN_RESUMES_MAX 64                /* tasks resumed in one turn of the actor */
+#define PN_TURN_RESUMES_MAX 64 /* tasks resumed in one turn of the actor */
 
 /* What suspends a task: by this, resume wrappers tell a runtime's yield from a user's. */
 typedef enum pn_yield { PN_YIELD_NONE, PN_YIELD_BLOCK, PN_YIELD_PREEMPT } pn_yield;
@@ -179,6 +178,12 @@ static inline bool pn_lua_is_parked(lua_State *L) {
 static inline bool pn_lua_is_ending(const pn_lua *lua) { return lua->is_closing || lua->is_killed; }
 
 static inline pn_worker *pn_lua_worker(const pn_lua *lua) { return lua->actor->worker; }
+
+/* Close variables and finalizers of the dead have so long from now. */
+static inline void pn_lua_limit_close(pn_lua *lua) {
+    uint64_t budget_ns = pn_lua_worker(lua)->runtime->options.close_ms * PN_NS_PER_MS;
+    lua->close_deadline_ns = pn_clock_real_ns() + budget_ns;
+}
 
 /* The behaviour whose spawn argument is a pn_program. */
 extern const pn_behaviour pn_lua_behaviour;

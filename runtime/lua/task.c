@@ -595,7 +595,7 @@ static void begin_closing(pn_task *task, closing *outer) {
     pn_lua *lua = task->lua;
     *outer = (closing){lua->running, lua->frames, lua->current, lua->is_closing, task->is_entered};
     lua->is_killed = false; /* raising at every instruction has done its work */
-    if (!lua->is_closing) lua->close_deadline_ns = pn_clock_real_ns() + PN_CLOSE_BUDGET_NS;
+    if (!lua->is_closing) pn_lua_limit_close(lua);
     lua->is_closing = true;
     lua->current = task;
     lua->frames = NULL;

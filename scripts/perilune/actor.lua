@@ -49,8 +49,8 @@ local function check_keys(options, known, what, level)
     if not known[key] then
       local names = sorted_keys(known)
       local near = type(key) == "string" and M._nearest(key, names)
-      local hint = near and ("did you mean '%s'?"):format(near) or "known: "
-        .. table.concat(names, ", ")
+      local hint = near and ("did you mean '%s'?"):format(near)
+        or "known: " .. table.concat(names, ", ")
       fail(level + 1, "%s: unknown option '%s' (%s)", what, tostring(key), hint)
     end
   end
@@ -336,10 +336,12 @@ end
 
 function requests.start_child(self, spec, is_spec)
   if self.is_simple then
-    if is_spec then return nil, "a simple_one_for_one supervisor takes arguments, not a child",
-      "bad_request" end
-    if spec ~= nil and type(spec) ~= "table" then return nil, "the arguments must be a table",
-      "bad_request" end
+    if is_spec then
+      return nil, "a simple_one_for_one supervisor takes arguments, not a child", "bad_request"
+    end
+    if spec ~= nil and type(spec) ~= "table" then
+      return nil, "the arguments must be a table", "bad_request"
+    end
     return start_simple(self, spec)
   end
   if not is_spec then return nil, "a child has a start: { start = ... }", "bad_request" end

@@ -136,7 +136,7 @@ static bool is_harmed(const attempt *a, int err) {
 
 static void fail_all(const char *name, const char *script, bool stops_early) {
     for (uint64_t length = 1; length <= 2; length++) {
-        uint64_t harmed = 0, survived = 0;
+        unsigned long long harmed = 0, survived = 0;
         bool has_failed = true;
         for (uint64_t n = 1; has_failed; n++) {
             attempt a = {.script = script, .stops_early = stops_early};
@@ -147,8 +147,7 @@ static void fail_all(const char *name, const char *script, bool stops_early) {
             survived += has_failed && !harm;
         }
         fprintf(stderr, "  %s: %llu allocations failed%s, %llu of them without harm\n", name,
-                (unsigned long long)harmed + survived, length == 2 ? " with the next" : "",
-                (unsigned long long)survived);
+                harmed + survived, length == 2 ? " with the next" : "", survived);
         CHECK_INT(harmed + survived, >, 0);
     }
 }
@@ -295,7 +294,8 @@ TEST(faults_supervisor) {
              false);
 }
 
-/* Everything is stopped while it is under way, with things of every kind open. */
+/* Everything is stopped while it is under way, with things of every kind open. None of luv, which
+ * itself loses a handle when there is no memory for its userdata. */
 TEST(faults_shutdown) {
     need_faults();
     fail_all("shutdown",
@@ -315,7 +315,6 @@ TEST(faults_shutdown) {
              "  actor.task(actor.call, pid, { 'x' })\n"
              "  actor.stream(pid, { 'x' })\n"
              "end\n"
-             "require('luv').new_timer():start(3600000, 0, print)\n"
              "actor.send(actor.info().parent, 'waiting')\n"
              "actor.receive()\n",
              true);

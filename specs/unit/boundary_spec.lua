@@ -9,13 +9,15 @@ local in_actor = support.in_actor
 
 -- Each runs `call` inside the boundary; what `call` raised comes out as an error or as a result.
 local boundaries = {
-  ["table.sort"] = function(call) table.sort(
-    { 3, 2, 1 }, function(a, b) call() return a < b end) end,
+  ["table.sort"] = function(call)
+    table.sort({ 3, 2, 1 }, function(a, b) call() return a < b end)
+  end,
   ["string.gsub"] = function(call) string.gsub("abc", ".", call) end,
   ["tostring"] = function(call) tostring(setmetatable({}, { __tostring = call })) end,
   ["print"] = function(call) print(setmetatable({}, { __tostring = call })) end,
-  ["string.format"] = function(call) string.format(
-    "%s", setmetatable({}, { __tostring = call })) end,
+  ["string.format"] = function(call)
+    string.format("%s", setmetatable({}, { __tostring = call }))
+  end,
   ["ipairs"] = function(call) for _ in ipairs(setmetatable({}, { __index = call })) do end end,
   ["load"] = function(call) return select(2, load(call)) end,
   ["table.concat"] = function(call)
@@ -153,7 +155,7 @@ describe("a boundary", function()
     end)
     assert.same({
       "pcall", "xpcall", "index", "newindex", "add", "concat", "eq", "lt", "len", "call",
-        "iterator",
+      "iterator",
       "pairs", "close", "close of an error", "coroutine", "load",
     }, done)
   end)

@@ -24,8 +24,9 @@ local function call_from_elsewhere(to, message, options)
 end
 
 local function called()
-  local message = actor.receive_match(
-    function(m) return type(m) == "table" and m[1] == "called" end, "10s")
+  local message = actor.receive_match(function(m)
+    return type(m) == "table" and m[1] == "called"
+  end, "10s")
   return table.unpack(message[2], 1, message[2].n)
 end
 
@@ -163,8 +164,9 @@ describe("a call", function()
   it("has 5 s by default", function()
     local result = support.exec([[
       local actor, timer = require "perilune.actor", require "perilune.timer"
-      local server = actor.spawn(function() local _,
-        req = actor.receive() timer.sleep("1h") return req end)
+      local server = actor.spawn(function()
+        local _, req = actor.receive() timer.sleep("1h") return req
+      end)
       local start = timer.now()
       print(select(3, actor.call(server, 1)), timer.now() - start)
     ]], "--virtual-time")
@@ -224,8 +226,9 @@ describe("a call", function()
 
     it("is killed while it waits for a call of its own", function()
       local last = spawn(hoard)
-      local server = spawn(function(to) actor.serve(function(m) return actor.call(to, m) end) end,
-        last)
+      local server = spawn(function(to)
+        actor.serve(function(m) return actor.call(to, m) end)
+      end, last)
       call_from_elsewhere(server, 1)
       support.eventually(function() return actor.info(last).received == 1 end)
       stop(server)
@@ -308,14 +311,15 @@ describe("a call", function()
     local front = spawn(function(to)
       for n, req in actor.messages() do actor.send(to, { req = req, n = n }) end
     end, worker)
-    assert.same({ 2, 4, 6 }, { (actor.call(front, 1)), (actor.call(front, 2)),
-      (actor.call(front, 3)) })
+    assert.same({ 2, 4, 6 },
+      { (actor.call(front, 1)), (actor.call(front, 2)), (actor.call(front, 3)) })
     stop(worker, front)
   end)
 
   it("shows who made it", function()
-    local server = spawn(function() actor.serve(
-      function(_, req) return { req.from, tostring(req) } end) end)
+    local server = spawn(function()
+      actor.serve(function(_, req) return { req.from, tostring(req) } end)
+    end)
     local shown = actor.call(server, 1)
     assert.equal(actor.self(), shown[1])
     assert.equal(("request from %s"):format(actor.self()), shown[2])
@@ -421,8 +425,9 @@ describe("the deadline of a call", function()
   it("does not bind timers that a handler starts", function()
     local result = support.exec([[
       local actor, timer = require "perilune.actor", require "perilune.timer"
-      local slow = actor.spawn(function() actor.serve(
-        function() timer.sleep("4s") return "slow" end) end)
+      local slow = actor.spawn(function()
+        actor.serve(function() timer.sleep("4s") return "slow" end)
+      end)
       local server = actor.spawn(function(slow)
         actor.serve {
           start = function(parent)
@@ -441,8 +446,9 @@ describe("the deadline of a call", function()
   it("does not go with plain sends", function()
     local result = support.exec([[
       local actor, timer = require "perilune.actor", require "perilune.timer"
-      local slow = actor.spawn(function() actor.serve(
-        function() timer.sleep("4s") return "slow" end) end)
+      local slow = actor.spawn(function()
+        actor.serve(function() timer.sleep("4s") return "slow" end)
+      end)
       local worker = actor.spawn(function(slow)
         while true do
           local to = actor.receive()
@@ -496,8 +502,9 @@ describe("a cycle of calls", function()
       req:reply((actor.call(second, "ball")))
       timer.sleep("1h")
     end)
-    local second = spawn(function(to) actor.serve(function(m) return (actor.call(to, m)) end) end,
-      first)
+    local second = spawn(function(to)
+      actor.serve(function(m) return (actor.call(to, m)) end)
+    end, first)
     actor.send(first, second)
     assert.equal("the free task got ball", actor.call(first, "start"))
     stop(first, second)
@@ -516,14 +523,16 @@ describe("a cycle of calls", function()
   it("is found through tasks that serve", function()
     local server = spawn(function()
       actor.serve(function(parent)
-        local task = actor.task(function() return select(
-          3, actor.call(parent, 1, { timeout = "1s" })) end)
+        local task = actor.task(function()
+          return select(3, actor.call(parent, 1, { timeout = "1s" }))
+        end)
         return task:wait()
       end)
     end)
     -- the caller's only task waits in this call
-    assert.equal("call_cycle", support.in_actor(
-      function(to) return actor.call(to, actor.self()) end, server))
+    assert.equal("call_cycle", support.in_actor(function(to)
+      return actor.call(to, actor.self())
+    end, server))
     stop(server)
   end)
 end)

@@ -73,14 +73,16 @@ describe("a mailbox", function()
     assert.equal("mailbox_full", select(3, actor.send(pid, 2)))
     assert.same({ 1 }, collect(pid))
     for _, capacity in ipairs { 0, -1, 2 ^ 24 + 1, 1.5, "many" } do
-      assert.has_error(function() actor.spawn(
-        { mailbox = { capacity = capacity } }, function() end) end)
+      assert.has_error(function()
+        actor.spawn({ mailbox = { capacity = capacity } }, function() end)
+      end)
     end
     assert.has_error(function() actor.spawn({ mailbox = { capacity = 0 } }, function() end) end,
       "option 'capacity': an integer from 1 to 16777216 expected, got 0")
     assert.has_error(function() actor.spawn({ mailbox = { size = 1 } }, function() end) end)
-    assert.has_error(function() actor.spawn(
-      { mailbox = { overflow = "drop" } }, function() end) end,
+    assert.has_error(function()
+      actor.spawn({ mailbox = { overflow = "drop" } }, function() end)
+    end,
       "option 'overflow': one of reject, block, drop_new, drop_oldest expected, got \"drop\"")
     assert.has_error(function() actor.spawn({ mailbox = 5 }, function() end) end)
     assert.equal(16777216, in_actor(function()
@@ -204,8 +206,8 @@ describe("a mailbox that blocks", function()
   end)
 
   it("refuses the mailbox's owner at once", function()
-    local code = support.in_actor_with(
-      { mailbox = { capacity = 1, overflow = "block" } }, function()
+    local code = support.in_actor_with({ mailbox = { capacity = 1, overflow = "block" } },
+      function()
       actor.send(actor.self(), 1)
       return select(3, actor.send(actor.self(), 2))
     end)
@@ -243,8 +245,9 @@ describe("a mailbox that blocks", function()
   end)
 
   it("tells its waiting senders when its owner ends", function()
-    local pid = actor.spawn({ mailbox = { capacity = 1, overflow = "block" } },
-      function() timer.sleep("1h") end)
+    local pid = actor.spawn({ mailbox = { capacity = 1, overflow = "block" } }, function()
+      timer.sleep("1h")
+    end)
     actor.send(pid, 1)
     local tasks = {}
     for i = 1, 5 do tasks[i] = actor.task(function() return actor.send(pid, i) end) end
@@ -307,8 +310,9 @@ describe("receive", function()
 
   it("of nothing waits for ever", function()
     assert.equal("waiting 3600.0\n", virtual [[
-      local pid = actor.spawn(function(parent) actor.receive() actor.send(parent, timer.now()) end,
-        actor.self())
+      local pid = actor.spawn(function(parent)
+        actor.receive() actor.send(parent, timer.now())
+      end, actor.self())
       timer.sleep("1h")
       actor.send(pid, 1)
       print("waiting " .. actor.receive())
@@ -430,8 +434,8 @@ describe("receive_match", function()
 
   it("takes the message that it was asked about, although older ones are dropped meanwhile",
     function()
-    local found = support.in_actor_with(
-      { mailbox = { capacity = 4, overflow = "drop_oldest" } }, function()
+    local found = support.in_actor_with({ mailbox = { capacity = 4, overflow = "drop_oldest" } },
+      function()
       local self = actor.self()
       for i = 1, 4 do actor.send(self, i) end
       local asked = {}
@@ -453,8 +457,8 @@ describe("receive_match", function()
   end)
 
   it("does not skip what moved forward because older ones were dropped", function()
-    local found = support.in_actor_with(
-      { mailbox = { capacity = 4, overflow = "drop_oldest" } }, function()
+    local found = support.in_actor_with({ mailbox = { capacity = 4, overflow = "drop_oldest" } },
+      function()
       local self = actor.self()
       for i = 1, 4 do actor.send(self, i) end
       timer.after("2ms", function() for i = 5, 7 do actor.send(self, i) end end)
@@ -482,8 +486,9 @@ describe("receive_match", function()
     local receiver, matcher = {}, {}
     local a = actor.task(function() while true do table.insert(receiver, (actor.receive())) end end)
     local b = actor.task(function()
-      for _ = 1, 5 do table.insert(matcher,
-        (actor.receive_match(function(m) return m % 10 == 0 end))) end
+      for _ = 1, 5 do table.insert(matcher, (actor.receive_match(function(m)
+        return m % 10 == 0
+      end))) end
     end)
     for i = 1, 50 do
       actor.send(actor.self(), i)

@@ -10,8 +10,8 @@ describe("spawn", function()
   end)
 
   it("of a module that is a function runs it", function()
-    assert.equal("normal", end_of("specs.fixtures.waiting_function", actor.self(), 1, nil,
-      3).reason)
+    assert.equal("normal",
+      end_of("specs.fixtures.waiting_function", actor.self(), 1, nil, 3).reason)
     assert.same({ [1] = 1, [3] = 3 }, (actor.receive("5s")))
   end)
 

@@ -29,8 +29,9 @@ describe("a stream of an actor", function()
 
   it("is read by a for loop, that ends with it", function()
     local sum = 0
-    for x in actor.stream(serve(function(stream) for i = 1,
-      50 do stream:write(i) end stream:close() end), 1) do
+    for x in actor.stream(serve(function(stream)
+      for i = 1, 50 do stream:write(i) end stream:close()
+    end), 1) do
       sum = sum + x
     end
     assert.equal(1275, sum)
@@ -116,8 +117,9 @@ describe("a stream of an actor", function()
     for _, credit in ipairs { 0, 65537, 1.5, "x" } do
       assert.has_error(function() actor.stream(actor.self(), 1, { credit = credit }) end)
     end
-    assert.has_error(function() actor.stream(actor.self()) end,
-      "bad argument #2 to 'stream' (value expected)")
+    assert.has_error(function()
+      actor.stream(actor.self())
+    end, "bad argument #2 to 'stream' (value expected)")
   end)
 
   it("tells the writer at once that its reader has closed", function()
@@ -390,8 +392,9 @@ describe("a stream of an actor", function()
   end)
 
   it("carries requests, which can be answered", function()
-    local caller = actor.spawn(function(to, parent) actor.send(
-      parent, { actor.call(to, "question") }) end,
+    local caller = actor.spawn(function(to, parent)
+      actor.send(parent, { actor.call(to, "question") })
+    end,
       actor.self(), actor.self())
     local _, question = actor.receive("5s")
     local server = serve(function(stream)

@@ -28,8 +28,9 @@ local function spec(name, more)
 end
 
 local function next_event()
-  local event = actor.receive_match(
-    function(m, req) return req == nil and type(m) == "table" and m[2] end, "10s")
+  local event = actor.receive_match(function(m, req)
+    return req == nil and type(m) == "table" and m[2]
+  end, "10s")
   return event and event[1] .. " " .. event[2]
 end
 
@@ -39,8 +40,9 @@ local function events(count)
   return table.concat(list, ", ")
 end
 
-local function no_more_events() return actor.receive_match(
-  function(_, req) return req == nil end, "5ms") == nil end
+local function no_more_events()
+  return actor.receive_match(function(_, req) return req == nil end, "5ms") == nil
+end
 
 local function stop(supervisor)
   local ref = actor.monitor(supervisor)
@@ -88,8 +90,8 @@ describe("a supervisor", function()
   end)
 
   it("one_for_all restarts all, in order", function()
-    local supervisor = actor.supervisor {
-      strategy = "one_for_all", children = { spec "a", spec "b", spec "c" } }
+    local supervisor = actor.supervisor { strategy = "one_for_all",
+      children = { spec "a", spec "b", spec "c" } }
     events(3)
     tell("b", "crash")
     assert.equal("stop b, stop c, stop a, start a, start b, start c", events(6))
@@ -99,8 +101,8 @@ describe("a supervisor", function()
   end)
 
   it("rest_for_one restarts it and those started after it", function()
-    local supervisor = actor.supervisor {
-      strategy = "rest_for_one", children = { spec "a", spec "b", spec "c" } }
+    local supervisor = actor.supervisor { strategy = "rest_for_one",
+      children = { spec "a", spec "b", spec "c" } }
     events(3)
     tell("b", "crash")
     assert.equal("stop b, stop c, start b, start c", events(4))
@@ -139,8 +141,9 @@ describe("a supervisor", function()
       events(1)
       tell("a", how)
       events(1)
-      local started = next_event and actor.receive_match(
-        function(_, req) return req == nil end, "10ms") ~= nil
+      local started = next_event and actor.receive_match(function(_, req)
+        return req == nil
+      end, "10ms") ~= nil
       local known = #actor.children(supervisor)
       stop(supervisor)
       if started then events(1) end
@@ -202,8 +205,8 @@ describe("a supervisor", function()
         actor.exit(actor.self(), "crash")
       end
       local supervisor = actor.supervisor {
-        intensity = 1, period = "10s", children = {
-          { name = "c", start = crasher, args = { actor.self() } } },
+        intensity = 1, period = "10s", children = { { name = "c", start = crasher,
+          args = { actor.self() } } },
       }
       actor.receive()
       for _ = 1, 3 do
@@ -242,8 +245,8 @@ describe("a supervisor", function()
       while true do actor.receive() end
     end
     for _, shutdown in ipairs { "5ms", "brutal_kill" } do
-      local supervisor = actor.supervisor {
-        children = { { id = "s", start = stubborn, shutdown = shutdown } } }
+      local supervisor = actor.supervisor { children = { { id = "s", start = stubborn,
+        shutdown = shutdown } } }
       local ref = actor.monitor(actor.children(supervisor)[1].pid)
       timer.sleep("1ms")
       stop(supervisor)
@@ -306,8 +309,9 @@ describe("a supervisor", function()
 
   it("passes arguments with holes", function()
     local supervisor = actor.supervisor { children = { {
-      start = function(parent, ...) actor.send(parent, { select("#", ...), ... }) actor.receive(
-        ) end,
+      start = function(parent, ...)
+        actor.send(parent, { select("#", ...), ... }) actor.receive()
+      end,
       args = table.pack(actor.self(), nil, 2, nil),
     } } }
     assert.same({ [1] = 3, [3] = 2 }, (actor.receive("5s")))
@@ -336,8 +340,8 @@ describe("a supervisor", function()
       if how == "kill" then actor.exit(pids[3], "kill") else actor.send(parent, "end") end
       local reasons = {}
       for i, ref in ipairs(refs) do reasons[i] = support.down(ref).reason end
-      local expected = how == "kill" and { "killed", "killed", "killed" }
-        or { "shutdown", "shutdown", "normal" }
+      local expected = how == "kill"
+        and { "killed", "killed", "killed" } or { "shutdown", "shutdown", "normal" }
       assert.same(expected, reasons)
       if how == "kill" then actor.exit(parent, "kill") end
     end
@@ -404,8 +408,8 @@ describe("a supervisor", function()
     it("says why, stops what it had started, and does not take its caller along", function()
       actor.trap_exit(false)
       local taken = actor.spawn({ name = "specs.b" }, function() actor.receive() end)
-      local supervisor, message, code = actor.supervisor {
-        children = { spec "a", spec "b", spec "c" } }
+      local supervisor, message, code = actor.supervisor { children = { spec "a", spec "b",
+        spec "c" } }
       assert.is_nil(supervisor)
       assert.equal("the name 'specs.b' is taken", message)
       assert.equal("name_taken", code)
@@ -441,22 +445,22 @@ describe("a supervisor", function()
       local function start() end
       for expected, options in pairs {
         ["supervisor: a table expected, got nil"] = false,
-        ["supervisor: unknown option 'strtegy' (did you mean 'strategy'?)"] = {
-          strtegy = "one_for_one" },
-        ["supervisor: unknown option 'zzzzzzzzzz' (known: children, "
-          .. "intensity, name, period, strategy)"] =
+        ["supervisor: unknown option 'strtegy' (did you mean "
+          .. "'strategy'?)"] = { strtegy = "one_for_one" },
+        ["supervisor: unknown option 'zzzzzzzzzz' (known: children, intensity, name, period, "
+          .. "strategy)"] =
           { zzzzzzzzzz = 1 },
         ["supervisor: strategy must be one_for_one, one_for_all, rest_for_one or "
           .. "simple_one_for_one, got all"] =
           { strategy = "all" },
         ["supervisor: intensity must be an integer of at least 0, got -1"] = { intensity = -1 },
-        ["supervisor: period: a duration (seconds, or text like \"250ms\", \"1m30s\") "
-          .. "expected, got soon"] =
+        ["supervisor: period: a duration (seconds, or text like \"250ms\", \"1m30s\") expected, "
+          .. "got soon"] =
           { period = "soon" },
         ["supervisor: children must be a table, got number"] = { children = 5 },
         ["supervisor: child #1 must be a table, got function"] = { children = { start } },
-        ["supervisor: child #1: start must be a function or a module name, got nil"] = {
-          children = { {} } },
+        ["supervisor: child #1: start must be a function or a module name, got "
+          .. "nil"] = { children = { {} } },
         ["supervisor: child x: unknown option 'strat' (did you mean 'start'?)"] =
           { children = { { id = "x", strat = start } } },
         ["supervisor: child x: args must be a table, got number"] =
@@ -472,8 +476,8 @@ describe("a supervisor", function()
           { children = { { id = "x", start = start, on = 1000 } } },
         ["supervisor: child x: option 'name': a string expected, got 7"] =
           { children = { { id = "x", start = start, name = 7 } } },
-        ["supervisor: child x: a name has 1 to 255 bytes"] = {
-          children = { { id = "x", start = start, name = "" } } },
+        ["supervisor: child x: a name has 1 to 255 bytes"] = { children = { { id = "x",
+          start = start, name = "" } } },
         ["supervisor: two children have the id x"] =
           { children = { { id = "x", start = start }, { id = "x", start = start } } },
         ["supervisor: simple_one_for_one needs exactly one child, the template"] =
@@ -612,8 +616,9 @@ describe("the name of a supervised child", function()
 
   it("is free when the last one is not restarted", function()
     local supervisor = actor.supervisor { children = {
-      { name = "specs.once", count = 2, restart = "transient",
-        start = function() actor.receive() end },
+      { name = "specs.once", count = 2, restart = "transient", start = function()
+        actor.receive()
+      end },
     } }
     actor.send("specs.once", "end")
     timer.sleep("2ms")
@@ -635,15 +640,17 @@ describe("the name of a supervised child", function()
     } }
     actor.stop_child(supervisor, "x")
     assert.equal("noproc", select(3, actor.send("specs.stopped", 1)))
-    assert.is_not_nil(actor.start_child(
-      supervisor, { name = "specs.stopped", start = function() actor.receive() end }))
+    assert.is_not_nil(actor.start_child(supervisor, { name = "specs.stopped", start = function()
+      actor.receive()
+    end }))
     stop(supervisor)
     assert.equal("noproc", select(3, actor.send("specs.stopped", 1)))
   end)
 
   it("is one of the supervisor's names with which nobody else can register", function()
-    local supervisor = actor.supervisor {
-      children = { { name = "specs.own", start = function() actor.receive() end } } }
+    local supervisor = actor.supervisor { children = { { name = "specs.own", start = function()
+      actor.receive()
+    end } } }
     assert.equal("name_taken", select(3, actor.register("specs.own")))
     assert.equal("name_taken", select(3, actor.spawn({ name = "specs.own" }, function() end)))
     stop(supervisor)

@@ -224,8 +224,9 @@ describe("a task", function()
       local outer
       outer = actor.task(function()
         local inner = actor.task(function()
-          local _ <close> = support.closer(
-            function() errors[1] = select(2, pcall(outer.cancel, outer)) end)
+          local _ <close> = support.closer(function()
+            errors[1] = select(2, pcall(outer.cancel, outer))
+          end)
           timer.sleep("1h")
         end)
         timer.sleep("1ms")
