@@ -206,9 +206,9 @@ static int pump_again(lua_State *L, int status, lua_KContext context) {
 static int guarded(lua_State *L) {
     luv *u = luv_of(L);
     if (u == NULL || u->is_closing) pn_raise(L, "luv: the actor has ended, its loop is closed");
+    if (!u->is_running) uv_update_time(&u->loop); /* it may not have run for long */
     if (!u->is_touched) {
         u->is_touched = true;
-        if (!u->is_running) uv_update_time(&u->loop); /* it may not have run for long */
         pn_task_ready(u->pump, 0);
     }
     return lua_tocfunction(L, lua_upvalueindex(1))(L);
