@@ -8,11 +8,12 @@
 #include "core/runtime.h"
 
 #define NAMED_AFTER_NS  1000000000ULL /* a turn that ignores its interrupts for so long is logged */
+#define ANSWER_NS       500000000ULL  /* for its thread to say what it is in, on a busy machine */
 #define PARKED_AFTER_NS 500000000ULL  /* of all workers asleep */
 #define ROUSE_SIGNAL    (SIGRTMIN + 3)
 
 struct pn_watch {
-    uint64_t turn, since_ns;
+    uint64_t turn, since_ns, asked_ns;
     bool is_named, is_reported;
 };
 
@@ -48,11 +49,13 @@ static void interrupt(pn_worker *worker) { pthread_kill(worker->thread, SIGURG);
 static void name_it(pn_watchdog *watchdog, pn_worker *worker, pn_watch *watch, uint64_t now) {
     if (!watch->is_named) {
         watch->is_named = true;
+        watch->asked_ns = now;
         atomic_store(&worker->has_description, false);
         atomic_store(&worker->wants_description, true);
-        return; /* the answer is there at the next tick */
+        return;
     }
     bool known = atomic_load(&worker->has_description);
+    if (!known && now - watch->asked_ns < ANSWER_NS) return;
     const char *what = known ? worker->description : "something outside any actor";
     double seconds = (double)(now - watch->since_ns) * 1e-9;
     if (!watch->is_reported) {
