@@ -605,6 +605,7 @@ TEST(server_slow_reader) {
         if (n == 0) break;
         if (n > 0) got += (size_t)n;
         pn_io_turn(&s.h.w.io, 0);
+        CHECK_EQ(stats_of(&s).timed_out, 0);
         if (acked_bytes(server_fd) - taken >= PN_HTTP_PROGRESS_BYTES) {
             taken = acked_bytes(server_fd);
             pass(&s.h.w, 10 * MS);
