@@ -228,7 +228,9 @@ local Server = {}
 function Server:close(grace) end
 
 ---What happened so far: `connections`, `exchanges` (now), `accepted`, `requests`, `refused`,
----`timed_out`, `aborted`, `accept_errors`, and `connection_bytes`, what an idle connection takes.
+---`timed_out`, `aborted`, `accept_errors` (connections dropped for want of memory, and tries to
+---accept that found no file descriptor, at most one in 100 ms), and `connection_bytes`, what an
+---idle connection takes.
 ---
 ---Errors: `closed`.
 ---@return table<string, integer>? stats

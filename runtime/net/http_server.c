@@ -1,6 +1,8 @@
 /* The listener, the server's life, its limits. */
 #include "net/http_server.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,12 +11,32 @@
 #include "net/http_headers.h"
 #include "net/http_session.h"
 
+/* ---- sockets ---- */
+
+static bool is_unix(const pn_http_server *server) { return server->options.socket_path.at != NULL; }
+
+static void open_socket(pn_http_server *server, pn__socket *at) {
+    if (is_unix(server)) {
+        uv_pipe_init(&server->io->loop, &at->pipe, 0);
+    } else {
+        uv_tcp_init(&server->io->loop, &at->tcp);
+    }
+    at->handle.data = server;
+    server->handles_open++;
+}
+
+static void on_socket_closed(uv_handle_t *handle) {
+    pn_http_server *server = handle->data;
+    server->handles_open--;
+    pn__server_release(server);
+}
+
 /* ---- accepting ---- */
 
 static void on_refused(uv_handle_t *handle) {
     pn_http_server *server = handle->data;
     server->refused_open = false;
-    pn__server_release(server);
+    on_socket_closed(handle);
 }
 
 /* A connection that is not taken would stop the listener for good: it is taken and dropped. */
@@ -22,17 +44,10 @@ static void refuse_one(pn_http_server *server) {
     server->stats.accept_errors++;
     server->accept_waits = server->refused_open;
     if (server->refused_open) return;
-    uv_handle_t *handle = (uv_handle_t *)&server->refused;
-    if (server->listener.handle.type == UV_TCP) {
-        uv_tcp_init(&server->io->loop, &server->refused);
-    } else {
-        handle = (uv_handle_t *)&server->refused_pipe;
-        uv_pipe_init(&server->io->loop, &server->refused_pipe, 0);
-    }
-    handle->data = server;
+    open_socket(server, &server->refused);
     server->refused_open = true;
-    uv_accept(&server->listener.stream, (uv_stream_t *)handle);
-    uv_close(handle, on_refused);
+    uv_accept(&server->listener.stream, &server->refused.stream);
+    uv_close(&server->refused.handle, on_refused);
 }
 
 /* While it is full the listener keeps what it has: libuv polls it no more before that is taken. */
@@ -41,14 +56,74 @@ static void accept_one(pn_http_server *server) {
     if (!server->accept_waits && !pn__session_accept(server)) refuse_one(server);
 }
 
+static void close_listener(pn_http_server *server);
+
+/* The process or the system lacks something, and will when it is asked again at once. */
+static bool is_shortage(int status) {
+    return status == UV_EMFILE || status == UV_ENFILE || status == UV_ENOMEM ||
+           status == UV_ENOBUFS;
+}
+
 static void on_connection(uv_stream_t *listener, int status) {
     pn_http_server *server = listener->data;
     if (status != 0) {
-        server->stats.accept_errors++; /* out of descriptors, most likely: libuv has dropped it */
+        server->stats.accept_errors++;
+        if (is_shortage(status)) close_listener(server); /* libuv would ask for ever */
         return;
     }
     pn_io_read_clock(server->io);
     if (!server->is_closing) accept_one(server);
+}
+
+/* ---- the listener and its rests ---- */
+
+static int duplicate(const pn__socket *of) {
+    uv_os_fd_t fd;
+    int err = uv_fileno(&of->handle, &fd);
+    if (err != 0) return err;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return copy >= 0 ? copy : -errno;
+}
+
+static int open_listener(pn_http_server *server) {
+    int fd = duplicate(&server->bound);
+    if (fd < 0) return fd;
+    pn__socket *listener = &server->listener;
+    open_socket(server, listener);
+    server->listener_open = true;
+    int err = is_unix(server) ? uv_pipe_open(&listener->pipe, fd) : uv_tcp_open(&listener->tcp, fd);
+    if (err == 0) return uv_listen(&listener->stream, server->options.backlog, on_connection);
+    close(fd);
+    return err;
+}
+
+static void on_rested(uv_timer_t *rest);
+
+static void begin_rest(pn_http_server *server) {
+    if (!server->is_closing) uv_timer_start(&server->rest, on_rested, PN_HTTP_SERVER_REST_MS, 0);
+}
+
+static void on_rested(uv_timer_t *rest) {
+    pn_http_server *server = rest->data;
+    if (open_listener(server) == 0) return;
+    server->stats.accept_errors++;
+    if (server->listener_open) {
+        close_listener(server);
+    } else {
+        begin_rest(server);
+    }
+}
+
+static void on_listener_closed(uv_handle_t *handle) {
+    pn_http_server *server = handle->data;
+    server->listener_open = false;
+    begin_rest(server);
+    on_socket_closed(handle);
+}
+
+static void close_listener(pn_http_server *server) {
+    if (!server->listener_open || uv_is_closing(&server->listener.handle)) return;
+    uv_close(&server->listener.handle, on_listener_closed);
 }
 
 /* ---- the end ---- */
@@ -68,24 +143,16 @@ static void free_server(pn_http_server *server) {
 
 void pn__server_release(pn_http_server *server) {
     if (server->is_closing) {
-        bool is_over =
-            server->session_count == 0 && !server->listener_open && !server->refused_open;
-        if (is_over) free_server(server);
+        if (server->session_count == 0 && server->handles_open == 0) free_server(server);
     } else if (server->accept_waits) {
         accept_one(server);
     }
 }
 
-static void on_listener_closed(uv_handle_t *handle) {
-    pn_http_server *server = handle->data;
-    server->listener_open = false;
-    pn__server_release(server);
-}
-
-static void close_listener(pn_http_server *server) {
-    if (!uv_is_closing(&server->listener.handle)) {
-        uv_close(&server->listener.handle, on_listener_closed);
-    }
+static void close_sockets(pn_http_server *server) {
+    close_listener(server);
+    uv_close(&server->bound.handle, on_socket_closed);
+    uv_close((uv_handle_t *)&server->rest, on_socket_closed);
 }
 
 static void on_grace(pn_timer *timer) {
@@ -106,7 +173,7 @@ void pn_http_server_close(pn_http_server *server, uint64_t grace_ns) {
     }
     if (server->is_closing) return;
     server->is_closing = true;
-    close_listener(server);
+    close_sockets(server);
     pn_list *next;
     for (pn_list *at = server->sessions.next; at != &server->sessions; at = next) {
         next = at->next;
@@ -139,7 +206,7 @@ static int set_name(pn_http_server *server) {
     return 0;
 }
 
-static int listen_tcp(pn_http_server *server) {
+static int bind_tcp(pn_http_server *server) {
     pn_address address, bound;
     int size = sizeof bound;
     pn_text host = server->options.host;
@@ -147,16 +214,13 @@ static int listen_tcp(pn_http_server *server) {
     if (!pn_address_parse(&address, host, server->options.port)) return PN_EBAD_CONFIG;
     if (pn_address_port(&address) != server->options.port)
         return PN_EBAD_CONFIG; /* one in the host */
-    int err = uv_tcp_bind(&server->listener.tcp, &address.any, 0);
-    if (err == 0) {
-        err = uv_listen(&server->listener.stream, server->options.backlog, on_connection);
-    }
-    if (err == 0) err = uv_tcp_getsockname(&server->listener.tcp, &bound.any, &size);
+    int err = uv_tcp_bind(&server->bound.tcp, &address.any, 0);
+    if (err == 0) err = uv_tcp_getsockname(&server->bound.tcp, &bound.any, &size);
     if (err == 0) server->port = pn_address_port(&bound);
-    return pn_io_err(err);
+    return err;
 }
 
-static int listen_unix(pn_http_server *server) {
+static int bind_unix(pn_http_server *server) {
     pn_text path = server->options.socket_path;
     if (path.size == 0 || memchr(path.at, '\0', path.size) != NULL) return PN_EBAD_CONFIG;
     if (path.size >= sizeof((struct sockaddr_un *)NULL)->sun_path) return -ENAMETOOLONG;
@@ -164,23 +228,17 @@ static int listen_unix(pn_http_server *server) {
     server->text = pn_mem_try_zeroed(server->io->ledger, server->text_size);
     if (server->text == NULL) return PN_ENOMEM;
     memcpy(server->text, path.at, path.size);
-    int err = uv_pipe_bind(&server->listener.pipe, server->text);
-    if (err == 0) {
-        err = uv_listen(&server->listener.stream, server->options.backlog, on_connection);
-    }
-    return pn_io_err(err);
+    return uv_pipe_bind(&server->bound.pipe, server->text);
 }
 
 static int begin_listening(pn_http_server *server) {
-    bool is_unix = server->options.socket_path.at != NULL;
-    if (is_unix) {
-        uv_pipe_init(&server->io->loop, &server->listener.pipe, 0);
-    } else {
-        uv_tcp_init(&server->io->loop, &server->listener.tcp);
-    }
-    server->listener.handle.data = server;
-    server->listener_open = true;
-    return is_unix ? listen_unix(server) : listen_tcp(server);
+    open_socket(server, &server->bound);
+    uv_timer_init(&server->io->loop, &server->rest);
+    server->rest.data = server;
+    server->handles_open++;
+    int err = is_unix(server) ? bind_unix(server) : bind_tcp(server);
+    if (err == 0) err = open_listener(server);
+    return pn_io_err(err);
 }
 
 int pn_http_server_create(pn_io *io, const pn_http_server_options *options,
@@ -204,8 +262,8 @@ int pn_http_server_create(pn_io *io, const pn_http_server_options *options,
     }
     server->options.on_closed = NULL;
     server->is_closing = true;
-    if (server->listener_open) {
-        close_listener(server); /* its memory goes when libuv has let go of the handle */
+    if (server->handles_open > 0) {
+        close_sockets(server); /* its memory goes when libuv has let go of the handles */
     } else {
         free_server(server);
     }

@@ -9,7 +9,8 @@
  * Slow and hostile clients meet named limits: the size and number of headers, the body's size, the
  * time a head may take, a minimum of progress in bodies and in reading our answers, idle time,
  * connections. What HTTP forbids is answered (400, 413, 431, 501, 505 ...) and the connection
- * ended, lingering for a moment so that the answer is not lost to a reset.
+ * ended, lingering for a moment so that the answer is not lost to a reset. Without descriptors it
+ * accepts none for PN_HTTP_SERVER_REST_MS, then tries again: what waits in the backlog stays there.
  *
  * Exchanges. A handler gets an exchange and ends it exactly once: by pn_http_exchange_respond, by
  * _finish after _start, or by _abort. Until then the exchange and its request are there, whatever
@@ -32,6 +33,7 @@
 #define PN_HTTP_PROGRESS_BYTES             1024
 #define PN_HTTP_SERVER_CONNECTIONS_MAX     10000
 #define PN_HTTP_SERVER_BACKLOG             1024
+#define PN_HTTP_SERVER_REST_MS             100 /* real time, in virtual time too */
 #define PN_HTTP_AHEAD_BYTES                65536
 #define PN_HTTP_LINGER_NS                  (1ULL * 1000000000ULL)
 #define PN_HTTP_CORK_BYTES                 65536 /* of answers gathered before they are sent */
@@ -89,7 +91,7 @@ typedef struct pn_http_server_stats {
     uint32_t connections, exchanges; /* now */
     uint64_t accepted, requests, refused /* by us: 4xx and 5xx of the server's own */, timed_out,
         aborted;
-    uint64_t accept_errors;
+    uint64_t accept_errors;  /* connections dropped without memory, and rests */
     size_t connection_bytes; /* what one connection takes here when it is idle */
     uint32_t slabs;
 } pn_http_server_stats;

@@ -63,23 +63,27 @@ typedef struct pn__session {
     bool feeds_later;  /* the timer goes on with what was sent ahead */
 } pn__session;
 
+typedef union pn__socket {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+} pn__socket;
+
 struct pn_http_server {
     pn_io *io;
     pn_http_server_options options;
     pn_http_limits limits;
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } listener;
+    pn__socket bound;    /* keeps the address and the backlog, whether there is a listener or not */
+    pn__socket listener; /* on a duplicate of it */
+    pn__socket refused;  /* takes connections for which there is no memory, to drop them */
+    uv_timer_t rest;     /* libuv's, as the shortage is: virtual time may stand still */
+    uint8_t handles_open; /* of these four */
     pn_slabs slabs;
     pn_list sessions;
     uint32_t session_count;
     pn_timer grace;
     uint16_t port;
-    uv_tcp_t refused; /* takes connections for which there is no memory, to drop them */
-    uv_pipe_t refused_pipe;
     bool listener_open, refused_open, is_closing, accept_waits;
     pn__session *feeding; /* the one within the loop that parses, or NULL */
     pn_buf out; /* answers on their way to the kernel: of `feeding`, then of who writes just now */
