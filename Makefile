@@ -168,8 +168,11 @@ test: $(out)/c-tests $(perilune_tested) | build/.deps-test ## C tests and specs
 	$(if $(has_cli),,@echo '  specs are left out: there is no runtime/cli in this tree yet')
 	$(quiet)scripts/dev/test.sh $(out) $(PARTS)
 
-asan: ## the tests, also those of failing allocations, under AddressSanitizer and UBSan
-	@+$(MAKE) --no-print-directory SANITIZER=address FAULTS=1 test
+asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@+$(MAKE) --no-print-directory SANITIZER=address test
+
+faults: ## the C tests that let every allocation fail, one after the other
+	@+$(MAKE) --no-print-directory FAULTS=1 PARTS=C TESTS=faults test
 
 ubsan: ## the tests under UndefinedBehaviorSanitizer alone
 	@+$(MAKE) --no-print-directory SANITIZER=undefined test
@@ -347,10 +350,11 @@ clean: ## remove build/
 	rm -rf build perilune
 
 # Goals that do a lot are taken one after the other, in the order given, not side by side.
-goals := $(filter lint test variants asan ubsan tsan fuzz run bench bench-peers,$(MAKECMDGOALS))
+goals := $(filter lint test variants faults asan ubsan tsan fuzz run bench bench-peers,\
+  $(MAKECMDGOALS))
 previous :=
 $(foreach goal,$(goals),$(if $(previous),$(eval $(goal): | $(previous)))$(eval previous := $(goal)))
 
-.PHONY: help deps build c-test test variants asan ubsan tsan fuzz fuzz-prove fuzz-run lint \
+.PHONY: help deps build c-test test variants faults asan ubsan tsan fuzz fuzz-prove fuzz-run lint \
         $(lint_parts) format docs run bench bench-peers install uninstall new-module check-fresh \
         clean FORCE
