@@ -52,7 +52,7 @@ TEST(cache_gives_back_what_was_put) {
 TEST(cache_lets_the_least_recently_used_go) {
     fixture f;
     counted objects[4] = {{0}};
-    char key[8];
+    char key[16];
     begin(&f, 3);
     for (int i = 0; i < 3; i++) {
         snprintf(key, sizeof key, "k%d", i);
