@@ -80,8 +80,8 @@ void pn_http_push_headers(lua_State *L, pn_text lines);
 
 /* ---- what a script asks for (http_options.c) ---- */
 
-#define PN_HTTP_BODY_LIMIT_BYTES                                                                   \
-    (256ULL << 20) /* of a response, unless the option body_limit says more */
+/* Of a response, unless the option body_limit says more. */
+#define PN_HTTP_BODY_LIMIT_BYTES (256ULL << 20)
 
 typedef enum pn_http_body {
     PN_HTTP_BODY_IS_NONE,
@@ -188,8 +188,8 @@ void pn_transfer_describe(const pn_transfer *transfer, char out[PN_HTTP_ERROR_BY
 
 /* ---- bodies that flow (http_inflow.c, http_download.c, http_upload.c) ---- */
 
-#define PN_HTTP_AHEAD_BYTES_MAX                                                                    \
-    65536 /* of a body that came and was not read: past that its sender waits */
+/* Of a body that came and was not read: past that its sender waits. */
+#define PN_HTTP_AHEAD_BYTES_MAX 65536
 
 typedef struct pn_inflow pn_inflow;
 

@@ -14,8 +14,8 @@
 #include "net/http_server.h"
 
 #define PN_HTTP_ROUTES_MAX 1024
-#define PN_HTTP_CLOSE_GRACE_NS                                                                     \
-    (5 * PN_NS_PER_S) /* of server:close(), for requests being answered */
+/* Of server:close(), for requests being answered. */
+#define PN_HTTP_CLOSE_GRACE_NS (5 * PN_NS_PER_S)
 
 #define PN_REQUEST_CLASS "perilune.http.request"
 #define PN_REPLY_CLASS   "perilune.http.reply"

@@ -19,8 +19,8 @@
 #include "load/load.h"
 
 #define PN_LOAD_HOOK_TIMEOUT_NS (60 * PN_NS_PER_S) /* of init and done, for each user */
-#define PN_LOAD_GROUPS_MAX                                                                         \
-    10000 /* different groups in one state; more share the last one's labels */
+/* Different groups in one state; more share the last one's labels. */
+#define PN_LOAD_GROUPS_MAX 10000
 
 typedef struct pn_load_home pn_load_home;
 

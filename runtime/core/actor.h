@@ -28,8 +28,8 @@
 #define PN_MAILBOX_CAPACITY_DEFAULT 1024
 #define PN_MAILBOX_CAPACITY_MAX     (1u << 24)
 #define PN_BLOCK_TIMEOUT_MS_DEFAULT 5000
-#define PN_DROP_OLDEST_IN_FLIGHT                                                                   \
-    4 /* times the capacity may be under way to a drop_oldest mailbox */
+/* Times the capacity may be under way to a drop_oldest mailbox. */
+#define PN_DROP_OLDEST_IN_FLIGHT 4
 #define PN_NAME_MAX_BYTES 255
 
 typedef struct pn_runtime pn_runtime;

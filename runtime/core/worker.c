@@ -203,8 +203,7 @@ static pn_actor *run_batch(pn_worker *worker) {
 
 static void poll_now(pn_worker *worker) {
     atomic_store_explicit(&worker->tick, false, memory_order_relaxed);
-    begin_turn(
-        worker); /* callbacks are watched too; a blocking wait is not a turn, see sleep_now */
+    begin_turn(worker); /* callbacks are watched, too; a wait that blocks is no turn, see idle */
     pn_io_turn(&worker->io, 0);
     end_turn(worker);
 }

@@ -28,8 +28,8 @@
 #include "load/threshold.h"
 
 #define PN_LOAD_NOT_YET UINT64_MAX
-#define PN_LOAD_ACTOR_VUS_MAX                                                                      \
-    500 /* users in one Lua state; more make the collector stall a worker */
+/* Users in one Lua state; more make the collector stall a worker. */
+#define PN_LOAD_ACTOR_VUS_MAX 500
 
 /* Exit codes, k6's. */
 typedef enum pn_verdict_code {
