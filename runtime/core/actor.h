@@ -30,7 +30,7 @@
 #define PN_BLOCK_TIMEOUT_MS_DEFAULT 5000
 /* Times the capacity may be under way to a drop_oldest mailbox. */
 #define PN_DROP_OLDEST_IN_FLIGHT 4
-#define PN_NAME_MAX_BYTES 255
+#define PN_NAME_MAX_BYTES        255
 
 typedef struct pn_runtime pn_runtime;
 
