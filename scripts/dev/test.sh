@@ -3,7 +3,7 @@
 #
 #   scripts/dev/test.sh BUILD [C] [SPECS]      BUILD is the folder with c-tests and perilune
 #
-# The parts print their own details. The last line is "N passed, N failed[, N skipped]" over all of
+# The parts print their own details. The last line is "N passed, N failed" over all of
 # them; the exit code is 1 if anything failed, if a part ended badly, or if no test ran at all.
 # From the environment: TESTS (names of C tests), SPECS (paths; default specs), TEST_FLAGS
 # (busted's and perilune test's), RUNNER (what the C tests run under, e.g. "setarch -R"),
@@ -87,9 +87,6 @@ if [ $((passed + failed)) -eq 0 ]; then
   echo "no test ran" >&2
   failed=1
 fi
-if [ "$skipped" -gt 0 ]; then
-  echo "$passed passed, $failed failed, $skipped skipped"
-else
-  echo "$passed passed, $failed failed"
-fi
+if [ "$skipped" -gt 0 ]; then echo "$skipped skipped"; fi
+echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
