@@ -170,8 +170,8 @@ static int handled(lua_State *L, int status, lua_KContext context) {
 
 /* Arguments: the handler, the request, the reply. */
 static int run_handler(lua_State *L) {
-    lua_toclose(L,
-                REPLY); /* whichever way the task ends, the objects are told while they are there */
+    /* Whichever way the task ends, the objects are told while they are there. */
+    lua_toclose(L, REPLY);
     lua_pushcfunction(L, describe);
     lua_pushcfunction(L, call_handler);
     for (int i = HANDLER; i <= REPLY; i++) lua_pushvalue(L, i);

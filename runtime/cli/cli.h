@@ -68,7 +68,7 @@ typedef struct pn_host {
     unsigned workers; /* 0: one a core */
     uint64_t seed;
     bool has_seed, is_virtual, gc_stress;
-    bool keeps_series; /* metrics take any selector: in tests, where it may cost time */
+    bool keeps_series;           /* metrics take any selector: in tests, where it may cost time */
     uint32_t stuck_ms, close_ms; /* 0: the defaults */
     pn_log log;
     char *script_path; /* for package.path and arg[0]; NULL */
@@ -86,8 +86,8 @@ typedef struct pn_host {
     /* The first SIGINT or SIGTERM; on the watchdog's thread. NULL: the main actor ends (shutdown).
      * The second ends the process at once with PN_STATUS_INTERRUPTED. */
     void (*on_interrupt)(struct pn_host *host);
-    void (*on_ready)(
-        struct pn_host *host); /* the main actor is there; on a worker. NULL: nothing */
+    /* The main actor is there; on a worker. NULL: nothing to do. */
+    void (*on_ready)(struct pn_host *host);
     /* The runtime is there and has not started (0, or a negative code); it has stopped and is still
      * there. NULL: nothing to do. */
     int (*on_open)(struct pn_host *host);
@@ -112,13 +112,13 @@ void pn_host_set_status(pn_host *host, int status);
 const char *pn_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value);
 
 /* The program's text, when it comes from standard input ("-"). */
-typedef struct pn_text {
+typedef struct pn_source {
     char *bytes; /* malloced; NULL: it is in the file */
     size_t size;
-} pn_text;
+} pn_source;
 
 /* A program that loads a file, or a text, and passes it arguments; `argv` must outlive the run.
  * Takes over the text. NULL without memory. */
-pn_program *pn_program_file(const char *path, pn_text text, int argc, char **argv);
+pn_program *pn_program_file(const char *path, pn_source text, int argc, char **argv);
 
 #endif

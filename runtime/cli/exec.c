@@ -12,7 +12,7 @@
 #define STDIN_MAX_BYTES ((size_t)64 << 20)
 
 /* All of standard input, before anything runs: no worker must wait for it. 0 or errno. */
-static int read_stdin(pn_text *text) {
+static int read_stdin(pn_source *text) {
     size_t room = 0;
     while (true) {
         if (text->size == room) {
@@ -45,7 +45,7 @@ static int run(int argc, char **argv) {
     if (first == argc) return pn_usage_error(&pn_command_exec, "which file?");
     const char *path = argv[first];
     bool is_stdin = strcmp(path, STDIN_NAME) == 0;
-    pn_text text = {NULL, 0};
+    pn_source text = {NULL, 0};
     int err = is_stdin ? read_stdin(&text) : check_file(path);
     if (err != 0) {
         fprintf(stderr, "perilune exec: cannot read %s: %s\n", is_stdin ? "standard input" : path,
@@ -64,11 +64,10 @@ const pn_command pn_command_exec = {
     .usage =
         "Usage: perilune exec [flags] FILE [ARGS...]\n"
         "\n"
-        "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments; FILE - "
-        "is\n"
-        "standard input. It ends when the file returns: `return N` or os.exit(N) is the exit code\n"
-        "(0 to 255; others are 255). An uncaught error prints its traceback and exits with 107,\n"
-        "Ctrl-C with 105 (twice: at once).\n"
+        "Runs a plain Lua program as the first actor; `...` and `arg` are the arguments; a FILE\n"
+        "of - is standard input. It ends when the file returns: `return N` or os.exit(N) is the\n"
+        "exit code (0 to 255; others are 255). An uncaught error prints its traceback and exits\n"
+        "with 107, Ctrl-C with 105 (twice: at once).\n"
         "\n"
         "Flags:\n"
         "  --workers N       worker threads (default: one a core)\n"

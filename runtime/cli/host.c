@@ -90,7 +90,7 @@ const pn_flag pn_host_flags[] = {
 typedef struct file_program {
     pn_program base;
     const char *path;
-    pn_text text;
+    pn_source text;
     int argc;
     char **argv;
 } file_program;
@@ -108,7 +108,7 @@ static void set_arg(lua_State *L, const file_program *f) {
 }
 
 /* As from a file: a first line that begins with # is the system's. */
-static int load_text(lua_State *L, const pn_text *text) {
+static int load_text(lua_State *L, const pn_source *text) {
     const char *start = text->bytes, *end = start + text->size;
     while (start < end && *text->bytes == '#' && *start != '\n') start++;
     return luaL_loadbufferx(L, start, (size_t)(end - start), "=stdin", "t");
@@ -130,7 +130,7 @@ static void destroy_file(pn_worker *worker, pn_program *program) {
     free(program);
 }
 
-pn_program *pn_program_file(const char *path, pn_text text, int argc, char **argv) {
+pn_program *pn_program_file(const char *path, pn_source text, int argc, char **argv) {
     file_program *f = calloc(1, sizeof *f);
     if (f == NULL) {
         free(text.bytes);
@@ -408,8 +408,8 @@ static void prepare_signals(void) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGINT,
-           SIG_DFL); /* ignored where a shell's script started us with &: never to be waited for */
+    /* A shell's script that starts us with & ignores them: they could not be waited for. */
+    signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
 }

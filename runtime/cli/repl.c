@@ -96,15 +96,15 @@ static int run(int argc, char **argv) {
 const pn_command pn_command_repl = {
     .name = "repl",
     .summary = "an interactive prompt inside an actor",
-    .usage = "Usage: perilune repl [flags]\n"
-             "\n"
-             "Reads Lua from standard input and evaluates it inside an actor: blocking calls work, "
-             "modules\n"
-             "are required as in a script. Ctrl-C cancels what runs, Ctrl-D ends.\n"
-             "\n"
-             "Flags:\n"
-             "  --workers N       worker threads (default: one a core)\n"
-             "  --seed N          seed of everything random\n"
-             "  --virtual-time    one worker; time moves only when nothing can run\n",
+    .usage =
+        "Usage: perilune repl [flags]\n"
+        "\n"
+        "Reads Lua from standard input and evaluates it inside an actor: blocking calls work,\n"
+        "modules are required as in a script. Ctrl-C cancels what runs, Ctrl-D ends.\n"
+        "\n"
+        "Flags:\n"
+        "  --workers N       worker threads (default: one a core)\n"
+        "  --seed N          seed of everything random\n"
+        "  --virtual-time    one worker; time moves only when nothing can run\n",
     .run = run,
 };

@@ -205,27 +205,24 @@ const pn_command pn_command_run = {
     .usage =
         "Usage: perilune run [flags] FILE\n"
         "\n"
-        "Runs the scenario that FILE returns (docs/load.md): setup, virtual users, teardown; "
-        "shows\n"
-        "progress and a summary. Flags win over PERILUNE_* variables, those over the script, the\n"
-        "script over --config.\n"
+        "Runs the scenario that FILE returns (docs/load.md): setup, virtual users, teardown;\n"
+        "shows progress and a summary. Flags win over PERILUNE_* variables, those over the\n"
+        "script, the script over --config.\n"
         "\n"
         "Flags:\n" FLAGS_TEXT "\n"
-        "Exit codes: 0 passed; 99 a threshold failed; 100, 101, 102 setup, teardown, something "
-        "else\n"
-        "took too long; 104 bad options; 105 interrupted; 107 an error in the script; 108 "
-        "run.abort;\n"
-        "110 run.fail, or a failed check under --fail-on-check.\n",
+        "Exit codes: 0 passed; 99 a threshold failed; 100, 101, 102 setup, teardown, something\n"
+        "else took too long; 104 bad options; 105 interrupted; 107 an error in the script;\n"
+        "108 run.abort; 110 run.fail, or a failed check under --fail-on-check.\n",
     .run = run_run,
 };
 
 const pn_command pn_command_inspect = {
     .name = "inspect",
     .summary = "load and validate a scenario, print what it would do",
-    .usage = "Usage: perilune inspect [flags of run] FILE\n"
-             "\n"
-             "Loads the scenario, checks it as `run` would, and prints its scenarios with all "
-             "their options\n"
-             "as JSON. Nothing is run. Exits with 104 or 107 if it is not good.\n",
+    .usage =
+        "Usage: perilune inspect [flags of run] FILE\n"
+        "\n"
+        "Loads the scenario, checks it as `run` would, and prints its scenarios with all their\n"
+        "options as JSON. Nothing is run. Exits with 104 or 107 if it is not good.\n",
     .run = run_inspect,
 };

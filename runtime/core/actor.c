@@ -503,8 +503,8 @@ pn_msg *pn_actor_receive(pn_actor *self) {
 void pn_actor_link(pn_actor *self, pn_pid to) {
     if (to == self->pid || pn_map_get(&self->links, to) != NULL) return;
     if (pn_map_set(&self->links, to, 1) != 0) {
-        pn_actor_end(self,
-                     pn_exit_no_memory()); /* a link that is not there would be a silent lie */
+        /* A link that is not there would be a silent lie. */
+        pn_actor_end(self, pn_exit_no_memory());
         return;
     }
     signal_to(self, to, PN_MSG_LINK, 0);

@@ -49,9 +49,7 @@ static void poll_for(pn_io *io, uint64_t wait_ms) {
     }
     if (wait_ms != UINT64_MAX) {
         uv_update_time(&io->loop);
-        /* It repeats: a thread that loses its core here may find it due before libuv polls, where
-         * it would be spent, and nothing would end the wait. */
-        uv_timer_start(&io->alarm, on_alarm, wait_ms, 1);
+        uv_timer_start(&io->alarm, on_alarm, wait_ms, 0);
         uv_ref((uv_handle_t *)&io->alarm); /* the wait must happen even when nothing else is open */
     }
     uv_run(&io->loop, UV_RUN_ONCE);

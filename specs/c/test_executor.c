@@ -1,8 +1,8 @@
 /*
- * The executors held to their definitions, in virtual time: a simulated host runs the users, with
- * random durations of init, iterations and done, over random definitions and one to four parts.
- * Checked are the iterations that begin, when they should and when they do, how many users take
- * part at any time, what is dropped, forfeited and interrupted, and that everything ends.
+ * The executors held to their definitions, in virtual time: a host of this file's runs the users,
+ * with random durations of init, iterations and done, over random definitions and one to four
+ * parts. Checked are the iterations that begin, when they should and when they do, how many users
+ * take part at any time, what is dropped, forfeited and interrupted, and that everything ends.
  */
 #include "load/executor.h"
 

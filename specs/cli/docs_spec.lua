@@ -2,8 +2,9 @@
 -- written to a folder, and each block `console` is run there. A line "..." in it stands for any
 -- number of lines, "..." within a line for anything.
 local process = require "perilune.process"
+local support = require "specs.support"
 
-local PERILUNE = os.getenv("PERILUNE") or "./perilune"
+local PERILUNE = support.perilune
 
 local function read(path)
   local file = assert(io.open(path, "rb"))
@@ -106,6 +107,7 @@ describe("the pages for newcomers", function()
     PERILUNE = pwd .. "/" .. PERILUNE
   end
 
+  it("README.md", function() assert.equal(2, check_page("README.md")) end)
   it("docs/start-here.md", function() assert.equal(7, check_page("docs/start-here.md")) end)
   it("docs/actors.md", function() assert.equal(3, check_page("docs/actors.md")) end)
 

@@ -1,22 +1,15 @@
 local actor = require "perilune.actor"
 local process = require "perilune.process"
 local timer = require "perilune.timer"
+local support = require "specs.support"
 local uv = require "luv"
 
-local PERILUNE = os.getenv("PERILUNE") or "./perilune"
+local PERILUNE, eventually = support.perilune, support.eventually
 
 local function count_fds()
   local count, request = 0, assert(uv.fs_scandir("/proc/self/fd"))
   while uv.fs_scandir_next(request) do count = count + 1 end
   return count
-end
-
-local function eventually(fn, what)
-  local deadline = timer.now() + 30
-  while not fn() do
-    if timer.now() > deadline then error(what .. ": not within 30 s", 2) end
-    timer.sleep("1ms")
-  end
 end
 
 -- What a callback gets: wait(...) returns the arguments of the call of `callback`.

@@ -1,8 +1,9 @@
 local actor = require "perilune.actor"
 local process = require "perilune.process"
 local timer = require "perilune.timer"
+local support = require "specs.support"
 
-local PERILUNE = os.getenv("PERILUNE") or "./perilune"
+local PERILUNE, eventually = support.perilune, support.eventually
 
 local function sh(script, options)
   local all = { "sh", "-c", script }
@@ -17,14 +18,6 @@ local function is_alive(pid)
   local state = (file:read("a") or ""):match(".*%) (%a)") -- nil: gone since it was opened
   file:close()
   return state ~= nil and state ~= "Z" and state ~= "X"
-end
-
-local function eventually(fn, what)
-  local deadline = timer.now() + 30
-  while not fn() do
-    if timer.now() > deadline then error(what .. ": not within 30 s", 2) end
-    timer.sleep("1ms")
-  end
 end
 
 local function await_output(proc, pattern)

@@ -79,36 +79,32 @@ describe("a supervisor", function()
     assert.is_nil(actor.whereis("specs.supervisor"))
   end)
 
-  it("one_for_one restarts the one that ended", function()
-    local supervisor = actor.supervisor { children = { spec "a", spec "b", spec "c" } }
-    events(3)
-    tell("b", "crash")
-    assert.equal("stop b, start b", events(2))
-    assert.is_true(no_more_events())
-    stop(supervisor)
-    events(3)
-  end)
+  for strategy, case in pairs {
+    one_for_one = { "the one that ended", "stop b, start b", 2 },
+    one_for_all = { "all, in order", "stop b, stop c, stop a, start a, start b, start c", 6 },
+    rest_for_one = { "it and those started after it", "stop b, stop c, start b, start c", 4 },
+  } do
+    local what, expected, count = table.unpack(case)
+    it(("%s restarts %s"):format(strategy, what), function()
+      local supervisor = actor.supervisor { strategy = strategy,
+        children = { spec "a", spec "b", spec "c" } }
+      events(3)
+      tell("b", "crash")
+      assert.equal(expected, events(count))
+      assert.is_true(no_more_events())
+      stop(supervisor)
+      events(3)
+    end)
+  end
 
-  it("one_for_all restarts all, in order", function()
-    local supervisor = actor.supervisor { strategy = "one_for_all",
-      children = { spec "a", spec "b", spec "c" } }
-    events(3)
-    tell("b", "crash")
-    assert.equal("stop b, stop c, stop a, start a, start b, start c", events(6))
+  it("one_for_one is the default", function()
+    local supervisor = actor.supervisor { children = { spec "a", spec "b" } }
+    events(2)
+    tell("a", "crash")
+    assert.equal("stop a, start a", events(2))
     assert.is_true(no_more_events())
     stop(supervisor)
-    events(3)
-  end)
-
-  it("rest_for_one restarts it and those started after it", function()
-    local supervisor = actor.supervisor { strategy = "rest_for_one",
-      children = { spec "a", spec "b", spec "c" } }
-    events(3)
-    tell("b", "crash")
-    assert.equal("stop b, stop c, start b, start c", events(4))
-    assert.is_true(no_more_events())
-    stop(supervisor)
-    events(3)
+    events(2)
   end)
 
   it("simple_one_for_one starts children as they are asked for", function()
