@@ -26,8 +26,8 @@ typedef struct pn_result_check {
 } pn_result_check;
 
 typedef struct pn_result_options {
-    const char *stats
-        [PN_TREND_STATS_MAX]; /* of trends: "avg", "p(95)" ...; those that always are besides */
+    /* Of trends: "avg", "p(95)" ...; those that always are besides. */
+    const char *stats[PN_TREND_STATS_MAX];
     uint32_t stat_count;
     bool fails_on_check;
 } pn_result_options;
