@@ -13,7 +13,7 @@
  * lost and as nothing else.
  *
  * Threads: one writes (init, record, merge into it, reset, close), any number read meanwhile. What
- * they see may be some samples behind and, of one sample, the count without the sum.
+ * they see may be some samples behind and, of one sample, the count without the sum and the bounds.
  */
 #ifndef PN_CORE_HISTOGRAM_H
 #define PN_CORE_HISTOGRAM_H
